@@ -1,0 +1,9 @@
+//! The fixed-capacity ring of sampled frames, and frames to normalised tensors.
+
+mod input;
+mod preprocess;
+mod ring;
+
+pub use input::{InputSpec, Layout, Resize};
+pub use preprocess::Preprocess;
+pub use ring::Ring;

@@ -1,0 +1,1 @@
+//! What was really there: annotation formats in, labels at a time out.

@@ -1,0 +1,24 @@
+//! kinewatch: streaming video classification for edge boards.
+//!
+//! ```text
+//! source ──► sampler ──► clip ring ──► model ──► smooth ──► events ──► sinks
+//! (video/)   (video/)     (clip/)      (model/)  (predict/) (predict/)  (sink/)
+//! ```
+//!
+//! [`session`] is the one place that joins these rooms; `cli` is what a person
+//! types. Imports point one way, from the end of that line to its start.
+
+pub mod cli;
+pub mod clip;
+pub mod config;
+pub mod error;
+pub mod label;
+pub mod metric;
+pub mod model;
+pub mod predict;
+pub mod service;
+pub mod session;
+pub mod sink;
+pub mod stop;
+pub mod synth;
+pub mod video;

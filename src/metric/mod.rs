@@ -1,0 +1,1 @@
+//! How right: pure functions and accumulators.

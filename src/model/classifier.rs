@@ -1,0 +1,32 @@
+//! What every way of running a model over a stream has in common.
+
+use std::time::Duration;
+
+use crate::error::Result;
+
+/// A model running over one stream, with that stream's own state. Weights are
+/// shared with other streams; state never is.
+pub trait Classifier: Send {
+    /// Takes one sampled, normalised frame (C×H×W f32, row-major) in stream
+    /// order. With `due`, returns the logits for the clip that ends with it, or
+    /// `None` while the clip (or the model's receptive field) is not yet full.
+    ///
+    /// # Errors
+    /// The model failed or gave values that are not finite.
+    fn push(&mut self, frame: &[f32], due: bool) -> Result<Option<&[f32]>>;
+
+    /// Forgets every frame and state: the next frame begins a new clip.
+    fn reset(&mut self);
+
+    /// Sampled frames from a reset to the first logits.
+    fn warm_up(&self) -> usize;
+
+    /// How far the time that the logits speak of lies behind the newest frame.
+    fn delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether every frame must be pushed and computed in order (`stateful`),
+    /// so that leaving frames out breaks the state; `window` can skip hops.
+    fn needs_every_frame(&self) -> bool;
+}

@@ -1,0 +1,1 @@
+//! Logits to predictions: softmax, smoothing, events.

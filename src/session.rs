@@ -1,0 +1,1 @@
+//! One stream end to end: the only place that joins the rooms.

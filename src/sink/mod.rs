@@ -1,0 +1,1 @@
+//! Predictions out: JSON lines to standard output and to files.
