@@ -1,0 +1,188 @@
+"""The camera-events network: a motion front end and a small causal (2+1)D trunk.
+
+It sees luma frames of 96 x 128 pixels, 8 a second. The front end is fixed: at
+three scales it compares each frame with the one before and with the third
+before, by the sums of products of spatial and temporal differences that Lucas
+and Kanade (1981) solve for motion. What it gives (how fast each part of the
+view moves and which way, how sharp it is, how much it changed) hardly depends
+on what the picture shows, so what the trunk learns on drawn streams holds on
+real ones. The trunk is learned: blocks of temporal and spatial depthwise
+convolutions with pointwise ones between, as in X3D (Feichtenhofer 2020).
+
+Every temporal convolution looks back only and none is padded: 16 frames give
+exactly one output, and the same weights run over a clip of 16 frames or one
+frame at a time with their past kept as state; both give the same logits.
+
+Temporal reach: front end 4 frames, five blocks of +2, head +2: 16 frames (2 s).
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+LABELS = [
+    "idle", "left-to-right", "right-to-left", "approaching", "receding",
+    "camera-pan", "camera-shake", "covered", "out-of-focus", "light-change",
+]
+FRAMES, HEIGHT, WIDTH, RATE = 16, 96, 128, 8.0
+MEAN, STD = 0.45, 0.25
+# Frames between the two that are compared.
+LAGS = (1, 3)
+REACH = max(LAGS)
+GRID = (12, 16)
+# Differences below this are the sensor's own: in units of the normalised input.
+FLOOR = 0.03
+
+
+class FrontEnd(nn.Module):
+    """Frames (B, T, 96, 128) to features (B, T - 3, 33, 12, 16)."""
+
+    channels = len(LAGS) * 3 * 5 + 3
+
+    def __init__(self):
+        super().__init__()
+        for level in range(3):
+            h, w = HEIGHT >> (level + 1), WIDTH >> (level + 1)
+            # Differences reach over the picture's edge: not to be trusted there.
+            inside = torch.zeros(1, 1, h, w)
+            inside[..., 1 : h - 1, 1 : w - 1] = 1.0
+            self.register_buffer(f"inside_{level}", inside, persistent=False)
+
+    def forward(self, x):
+        t = x.shape[1] - REACH
+        features = []
+        level_x = x
+        for level in range(3):
+            level_x = F.avg_pool2d(level_x, 2)
+            cell = level_x.shape[2] // GRID[0]
+            inside = getattr(self, f"inside_{level}")
+            floor = FLOOR * FLOOR
+            new = level_x[:, REACH:]
+            for lag in LAGS:
+                old = level_x[:, REACH - lag : REACH - lag + t]
+                middle = (new + old) * 0.5
+                wide = F.pad(middle, (1, 1, 1, 1))
+                dx = (wide[..., 1:-1, 2:] - wide[..., 1:-1, :-2]) * 0.5 * inside
+                dy = (wide[..., 2:, 1:-1] - wide[..., :-2, 1:-1]) * 0.5 * inside
+                dt = (new - old) * inside
+
+                def pooled(product):
+                    return F.avg_pool2d(product, cell) if cell > 1 else product
+                xx, yy, tt = pooled(dx * dx), pooled(dy * dy), pooled(dt * dt)
+                features += [
+                    torch.clamp(-pooled(dx * dt) / (xx + floor), -2.0, 2.0),
+                    torch.clamp(-pooled(dy * dt) / (yy + floor), -2.0, 2.0),
+                    0.5 * torch.log(xx + yy + floor),
+                    0.5 * torch.log(tt + floor),
+                    tt / (xx + yy + tt + floor),
+                ]
+        # Brightness, and how it changed in an eighth and three eighths of a second.
+        grid = level_x
+        now = grid[:, REACH:]
+        features += [now] + [now - grid[:, REACH - lag : REACH - lag + t] for lag in LAGS]
+        return torch.stack(features, dim=2)
+
+
+class TemporalDepthwise(nn.Module):
+    """Each channel's own filter over the last three frames.
+
+    Input (B, T, C, H, W), output (B, T - 2, C, H, W).
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        # A third of the channels begins as the newest frame, a third as its
+        # difference from two frames before, a third as the average.
+        starts = torch.tensor([[0.0, 0.0, 1.0], [-1.0, 0.0, 1.0], [0.33, 0.34, 0.33]])
+        weight = starts[torch.arange(channels) % 3].T
+        self.weight = nn.Parameter(weight + 0.1 * torch.randn(3, channels))
+
+    def forward(self, x):
+        t = x.shape[1]
+        w = self.weight[:, None, None, :, None, None]
+        return w[0] * x[:, : t - 2] + w[1] * x[:, 1 : t - 1] + w[2] * x[:, 2:]
+
+
+class PerFrame(nn.Module):
+    """A 2-D module applied to each frame of (B, T, C, H, W)."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x):
+        b, t = x.shape[:2]
+        y = self.layers(x.flatten(0, 1))
+        return y.unflatten(0, (b, t))
+
+
+class SqueezeExcite(nn.Module):
+    """Channel gates from the frame's own average (Hu et al. 2018)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.down = nn.Conv2d(channels, channels // 4, 1)
+        self.up = nn.Conv2d(channels // 4, channels, 1)
+
+    def forward(self, x):
+        s = x.mean((2, 3), keepdim=True)
+        return x * torch.sigmoid(self.up(F.relu(self.down(s))))
+
+
+class Block(nn.Module):
+    """Temporal depthwise, spatial depthwise 3 x 3, gates, pointwise; residual.
+
+    Its output has two frames fewer than its input.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        self.time = TemporalDepthwise(channels)
+        self.space = PerFrame(
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            SqueezeExcite(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x):
+        return F.relu(x[:, 2:] + self.space(self.time(x)))
+
+
+def down(inputs, outputs):
+    """Halves height and width: depthwise 3 x 3 of stride 2, pointwise."""
+    return PerFrame(
+        nn.Conv2d(inputs, inputs, 3, stride=2, padding=1, groups=inputs, bias=False),
+        nn.BatchNorm2d(inputs),
+        nn.Conv2d(inputs, outputs, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class CameraEvents(nn.Module):
+    """Frames (B, T, 96, 128), normalised, to logits (B, T - 15, 10)."""
+
+    def __init__(self, widths=(64, 96), hidden=96):
+        super().__init__()
+        a, b = widths
+        self.front = FrontEnd()
+        # A first normalisation of its own, so that the scale of each feature
+        # does not matter.
+        self.stem = PerFrame(
+            nn.Conv2d(FrontEnd.channels, a, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU()
+        )
+        self.blocks = nn.Sequential(Block(a), Block(a), Block(a), down(a, b), Block(b), Block(b))
+        self.head = nn.Conv1d(2 * b, hidden, 3)
+        self.classify = nn.Conv1d(hidden, len(LABELS), 1)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x):
+        with torch.no_grad():
+            features = self.front(x)
+        y = self.blocks(self.stem(features))
+        pooled = torch.cat([y.mean((3, 4)), y.amax((3, 4))], dim=2).transpose(1, 2)
+        hidden = self.dropout(F.relu(self.head(pooled)))
+        return self.classify(hidden).transpose(1, 2)
