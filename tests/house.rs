@@ -1,0 +1,42 @@
+//! What a newcomer relies on: the documents agree with the code.
+
+use std::collections::BTreeSet;
+
+/// The rows of docs/dependencies.md begin with the crate's name in backticks.
+fn explained() -> BTreeSet<String> {
+    include_str!("../docs/dependencies.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+#[test]
+fn every_dependency_is_explained_and_every_explained_one_is_there() {
+    let manifest: toml::Table = toml::from_str(include_str!("../Cargo.toml")).unwrap();
+    let named: BTreeSet<String> = ["dependencies", "dev-dependencies", "build-dependencies"]
+        .iter()
+        .filter_map(|table| manifest.get(*table)?.as_table())
+        .flat_map(|table| table.keys().cloned())
+        .collect();
+    assert_eq!(named, explained());
+}
+
+/// A file that the installation copies must be there, or `make install` fails
+/// on somebody's board.
+#[test]
+fn what_make_install_copies_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let makefile = include_str!("../Makefile");
+    let list = |name: &str| -> Vec<&str> {
+        let line = makefile.lines().find(|line| line.starts_with(name)).expect(name);
+        line.split_once(":=").expect(":=").1.split_whitespace().collect()
+    };
+    let models = list("MODEL_FILES").into_iter().map(|f| format!("models/camera-events/{f}"));
+    let configs = list("CONFIGS").into_iter().map(|f| format!("configs/{f}.toml"));
+    let docs = list("DOCS").into_iter().map(|f| format!("docs/{f}.md"));
+    let unit = ["systemd/kinewatch@.service".to_owned()];
+    for file in models.chain(configs).chain(docs).chain(unit) {
+        assert!(root.join(&file).is_file(), "{file} is missing");
+    }
+}
