@@ -66,10 +66,8 @@ fn main() -> ExitCode {
 /// Serves until the process is ended.
 fn serve(args: &Args) -> Result<(), String> {
     gst::init().map_err(|fault| format!("starting GStreamer: {fault}"))?;
-    let file = args
-        .file
-        .canonicalize()
-        .map_err(|fault| format!("opening {:?}: {fault}", args.file))?;
+    let file =
+        args.file.canonicalize().map_err(|fault| format!("opening {:?}: {fault}", args.file))?;
     let factory = factory(&file)?;
 
     let rtsp_server = server::RTSPServer::new();
@@ -78,15 +76,10 @@ fn serve(args: &Args) -> Result<(), String> {
     if let (Some(user), Some(password)) = (&args.user, &args.password) {
         demand_password(&rtsp_server, &factory, user, password);
     }
-    let mounts = rtsp_server
-        .mount_points()
-        .ok_or("the RTSP server has no mount points")?;
+    let mounts = rtsp_server.mount_points().ok_or("the RTSP server has no mount points")?;
     mounts.add_factory(&format!("/{}", args.name), factory);
     let _attached = rtsp_server.attach(None).map_err(|_| {
-        format!(
-            "listening on {}:{}: the address is taken or not ours",
-            args.address, args.port
-        )
+        format!("listening on {}:{}: the address is taken or not ours", args.address, args.port)
     })?;
     // Weak: the sweep must not be what keeps the server alive.
     let weak = rtsp_server.downgrade();
@@ -100,12 +93,7 @@ fn serve(args: &Args) -> Result<(), String> {
         glib::ControlFlow::Continue
     });
 
-    println!(
-        "rtsp://{}:{}/{}",
-        args.address,
-        rtsp_server.bound_port(),
-        args.name
-    );
+    println!("rtsp://{}:{}/{}", args.address, rtsp_server.bound_port(), args.name);
     glib::MainLoop::new(None, false).run();
     Ok(())
 }
@@ -121,11 +109,8 @@ fn factory(file: &Path) -> Result<server::RTSPMediaFactory, String> {
     // Set as a property: a path inside the launch line would need quoting.
     let location = file.to_path_buf();
     factory.connect_media_configure(move |_, media| {
-        let source = media
-            .element()
-            .downcast::<gst::Bin>()
-            .ok()
-            .and_then(|bin| bin.by_name("file"));
+        let source =
+            media.element().downcast::<gst::Bin>().ok().and_then(|bin| bin.by_name("file"));
         if let Some(source) = source {
             source.set_property("location", &location);
         }
@@ -142,10 +127,7 @@ fn payload(file: &Path) -> Result<(&'static str, &'static str), String> {
         .map_err(|fault| about(fault.to_string()))?;
     let video = found.video_streams();
     let caps = video.first().and_then(|stream| stream.caps());
-    let codec = caps
-        .as_ref()
-        .and_then(|caps| caps.structure(0))
-        .map(|s| s.name().as_str());
+    let codec = caps.as_ref().and_then(|caps| caps.structure(0)).map(|s| s.name().as_str());
     // Parameter sets go out before each keyframe: a client may join anywhere.
     match codec {
         Some("video/x-h264") => Ok((
@@ -157,9 +139,7 @@ fn payload(file: &Path) -> Result<(&'static str, &'static str), String> {
             "h265parse ! rtph265pay config-interval=-1 aggregate-mode=zero-latency",
         )),
         Some("image/jpeg") => Ok(("image/jpeg", "jpegparse ! rtpjpegpay")),
-        Some(other) => Err(about(format!(
-            "{other} is none of H.264, H.265 and Motion JPEG"
-        ))),
+        Some(other) => Err(about(format!("{other} is none of H.264, H.265 and Motion JPEG"))),
         None => Err(about("there is no video in it".to_owned())),
     }
 }
@@ -171,9 +151,8 @@ fn demand_password(
     user: &str,
     password: &str,
 ) {
-    let token = server::RTSPToken::builder()
-        .field(server::RTSP_TOKEN_MEDIA_FACTORY_ROLE, VIEWER)
-        .build();
+    let token =
+        server::RTSPToken::builder().field(server::RTSP_TOKEN_MEDIA_FACTORY_ROLE, VIEWER).build();
     let auth = server::RTSPAuth::new();
     auth.set_supported_methods(rtsp::RTSPAuthMethod::Digest);
     auth.add_digest(user, password, &token);
