@@ -26,7 +26,6 @@ INSTALL_DATA    ?= install -m 644
 
 MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file
-DOCS        := config output models design dependencies
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test lint bench install uninstall clean
@@ -61,7 +60,7 @@ bench: setup ## benchmarks
 install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	@test -x $(BIN) || { echo "install: there is no $(BIN); run make build first" >&2; exit 1; }
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(UNITDIR) $(MANDIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR) \
-		$(DATADIR)/models/camera-events $(DOCDIR)/configs $(SYSCONFDIR)/kinewatch)
+		$(DATADIR)/models/camera-events $(DOCDIR)/configs $(DOCDIR)/docs $(SYSCONFDIR)/kinewatch)
 	$(INSTALL_PROGRAM) $(BIN) $(DESTDIR)$(BINDIR)/kinewatch
 	sed -e 's|/usr/local/bin/|$(BINDIR)/|' -e 's|/etc/kinewatch/|$(SYSCONFDIR)/kinewatch/|' \
 		systemd/kinewatch@.service >$(DESTDIR)$(UNITDIR)/kinewatch@.service
@@ -72,7 +71,8 @@ install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	$(BIN) completions fish >$(DESTDIR)$(FISHDIR)/kinewatch.fish
 	$(INSTALL_DATA) $(MODEL_FILES:%=models/camera-events/%) $(DESTDIR)$(DATADIR)/models/camera-events/
 	$(INSTALL_DATA) $(CONFIGS:%=configs/%.toml) $(DESTDIR)$(DOCDIR)/configs/
-	$(INSTALL_DATA) README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DOCS:%=docs/%.md) $(DESTDIR)$(DOCDIR)/
+	$(INSTALL_DATA) README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCDIR)/
+	$(INSTALL_DATA) docs/* $(DESTDIR)$(DOCDIR)/docs/
 	@echo 'installed; next: sudo cp $(DOCDIR)/configs/rtsp.toml $(SYSCONFDIR)/kinewatch/gate.toml,' >&2
 	@echo 'edit it, then: sudo systemctl daemon-reload && sudo systemctl enable --now kinewatch@gate' >&2
 

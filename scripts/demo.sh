@@ -39,7 +39,7 @@ KINEWATCH_DEMO_URI=$uri KINEWATCH_DEMO_LABELS=$work/demo.csv \
     "$BIN/kinewatch" run --for "$RUN_S s" --summary "$work/summary.json" configs/demo.toml
 
 figure() { # KEY: the first number under that key in the summary
-    tr -d ' \n' <"$work/summary.json" | grep -o "\"$1\":[0-9.eE+-]*" | head -n 1 | cut -d: -f2
+    tr -d ' \n' <"$work/summary.json" | grep -o "\"$1\":[0-9][0-9.eE+-]*" | head -n 1 | cut -d: -f2
 }
 clip_top1=$(figure clip_top1) || { say "the summary holds no clip_top1: nothing was scored"; exit 1; }
 every_top1=$(figure every_top1 || echo unknown)

@@ -1,6 +1,7 @@
 //! What a newcomer relies on: the documents agree with the code.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// The rows of docs/dependencies.md begin with the crate's name in backticks.
 fn explained() -> BTreeSet<String> {
@@ -22,11 +23,32 @@ fn every_dependency_is_explained_and_every_explained_one_is_there() {
     assert_eq!(named, explained());
 }
 
+/// Every relative link of a document leads somewhere.
+#[test]
+fn links_in_the_documents_lead_to_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = vec![root.join("README.md"), root.join("CHANGELOG.md")];
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    documents.extend(docs.filter(|path| path.extension().is_some_and(|e| e == "md")));
+    let mut dead = Vec::new();
+    for document in &documents {
+        let text = std::fs::read_to_string(document).unwrap();
+        for rest in text.split("](").skip(1) {
+            let target = rest.split([')', '#']).next().unwrap_or_default();
+            let local = !target.is_empty() && !target.contains("://");
+            if local && !document.with_file_name(target).exists() {
+                dead.push(format!("{}: {target}", document.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
 /// A file that the installation copies must be there, or `make install` fails
 /// on somebody's board.
 #[test]
 fn what_make_install_copies_exists() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let makefile = include_str!("../Makefile");
     let list = |name: &str| -> Vec<&str> {
         let line = makefile.lines().find(|line| line.starts_with(name)).expect(name);
@@ -34,9 +56,8 @@ fn what_make_install_copies_exists() {
     };
     let models = list("MODEL_FILES").into_iter().map(|f| format!("models/camera-events/{f}"));
     let configs = list("CONFIGS").into_iter().map(|f| format!("configs/{f}.toml"));
-    let docs = list("DOCS").into_iter().map(|f| format!("docs/{f}.md"));
     let unit = ["systemd/kinewatch@.service".to_owned()];
-    for file in models.chain(configs).chain(docs).chain(unit) {
+    for file in models.chain(configs).chain(unit) {
         assert!(root.join(&file).is_file(), "{file} is missing");
     }
 }
