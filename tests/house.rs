@@ -1,7 +1,7 @@
 //! What a newcomer relies on: the documents agree with the code.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The rows of docs/dependencies.md begin with the crate's name in backticks.
 fn explained() -> BTreeSet<String> {
@@ -60,4 +60,64 @@ fn what_make_install_copies_exists() {
     for file in models.chain(configs).chain(unit) {
         assert!(root.join(&file).is_file(), "{file} is missing");
     }
+}
+
+/// The rooms and those that each may use: the table of docs/design.md, which
+/// keeps imports pointing one way.
+const ROOMS: [(&str, &[&str]); 10] = [
+    ("metric", &[]),
+    ("label", &[]),
+    ("synth", &[]),
+    ("video", &["synth"]),
+    ("clip", &["video"]),
+    ("model", &["clip", "video"]),
+    ("predict", &["model", "clip", "video"]),
+    ("sink", &["predict"]),
+    ("service", &["session"]),
+    ("session", &["metric", "label", "synth", "video", "clip", "model", "predict", "sink"]),
+];
+
+/// The modules above the rooms, which no room may use.
+const ABOVE: [&str; 2] = ["config", "cli"];
+
+#[test]
+fn rooms_use_only_the_rooms_below_them() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let is_room = |name: &str| ABOVE.contains(&name) || ROOMS.iter().any(|(room, _)| *room == name);
+    let mut wrong = Vec::new();
+    for (room, may_use) in ROOMS {
+        for file in rust_files(&source, room) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            // A test may borrow what it likes.
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for used in lines.flat_map(|line| line.split("crate::").skip(1)) {
+                let name = used.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+                let name = name.unwrap_or_default();
+                if name != room && is_room(name) && !may_use.contains(&name) {
+                    wrong.push(format!("{} uses {name}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The files of a room, which is a folder or a single file.
+fn rust_files(source: &Path, room: &str) -> Vec<PathBuf> {
+    let single = source.join(format!("{room}.rs"));
+    let mut folders = vec![source.join(room)];
+    let mut files: Vec<PathBuf> = single.is_file().then_some(single).into_iter().collect();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            match path.extension() {
+                None => folders.push(path),
+                Some(extension) if extension == "rs" => files.push(path),
+                Some(_) => {}
+            }
+        }
+    }
+    assert!(!files.is_empty(), "the room {room} has no files");
+    files
 }
