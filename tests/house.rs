@@ -23,6 +23,29 @@ fn every_dependency_is_explained_and_every_explained_one_is_there() {
     assert_eq!(named, explained());
 }
 
+/// A crate that nothing uses costs build time and attack surface for nothing.
+#[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest: toml::Table = toml::from_str(include_str!("../Cargo.toml")).unwrap();
+    let mut idle = Vec::new();
+    for (table, folders) in [
+        ("dependencies", &["src"][..]),
+        ("dev-dependencies", &["src", "tests", "benches", "examples"]),
+    ] {
+        let code: String = folders
+            .iter()
+            .flat_map(|folder| rust_files(&root.join(folder)))
+            .map(|file| std::fs::read_to_string(file).unwrap())
+            .collect();
+        let words: BTreeSet<&str> =
+            code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let crates = manifest[table].as_table().unwrap().keys();
+        idle.extend(crates.filter(|name| !words.contains(name.replace('-', "_").as_str())));
+    }
+    assert!(idle.is_empty(), "nothing uses {idle:?}");
+}
+
 /// Every relative link of a document leads somewhere.
 #[test]
 fn links_in_the_documents_lead_to_files() {
@@ -91,7 +114,12 @@ fn rooms_use_only_the_rooms_below_them() {
     let is_room = |name: &str| ROOMS.iter().any(|(room, _)| *room == name);
     let mut wrong = Vec::new();
     for (room, may_use) in ROOMS {
-        for file in rust_files(&source, room) {
+        // A room is a folder, a file or both.
+        let single = source.join(format!("{room}.rs"));
+        let mut files = rust_files(&source.join(room));
+        files.extend(single.is_file().then_some(single));
+        assert!(!files.is_empty(), "the room {room} has no files");
+        for file in files {
             let text = std::fs::read_to_string(&file).unwrap();
             // A test may borrow what it likes.
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -110,11 +138,10 @@ fn rooms_use_only_the_rooms_below_them() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The files of a room, which is a folder or a single file.
-fn rust_files(source: &Path, room: &str) -> Vec<PathBuf> {
-    let single = source.join(format!("{room}.rs"));
-    let mut folders = vec![source.join(room)];
-    let mut files: Vec<PathBuf> = single.is_file().then_some(single).into_iter().collect();
+/// The Rust files in a folder and the folders in it; none where it is not there.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![folder.to_path_buf()];
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for path in entries.map(|entry| entry.unwrap().path()) {
@@ -125,6 +152,5 @@ fn rust_files(source: &Path, room: &str) -> Vec<PathBuf> {
             }
         }
     }
-    assert!(!files.is_empty(), "the room {room} has no files");
     files
 }
