@@ -91,5 +91,6 @@ rust() {
             "  rustup update stable     (without rustup: $how)"
 }
 
-system
+# Rust first: there is no use in installing packages for a build that cannot be.
 rust
+system
