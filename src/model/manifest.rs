@@ -43,7 +43,12 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode, in the order in which they are listed to people.
-    pub const ALL: [Mode; 4] = [Mode::Window, Mode::Stateful, Mode::Continual, Mode::TwoStage];
+    pub const ALL: [Mode; 4] = [
+        Mode::Window,
+        Mode::Stateful,
+        Mode::Continual,
+        Mode::TwoStage,
+    ];
 
     /// Its name in `model.toml` and in a configuration.
     pub fn name(self) -> &'static str {
@@ -118,7 +123,12 @@ pub(super) struct StatePair {
 
 impl Default for Run {
     fn default() -> Self {
-        Run { modes: vec![Mode::Window], warm_up: None, stateful: None, state: Vec::new() }
+        Run {
+            modes: vec![Mode::Window],
+            warm_up: None,
+            stateful: None,
+            state: Vec::new(),
+        }
     }
 }
 
@@ -170,7 +180,10 @@ impl Manifest {
         }
         for (at, pair) in self.run.state.iter().enumerate() {
             let earlier = &self.run.state[..at];
-            if earlier.iter().any(|e| e.input == pair.input || e.output == pair.output) {
+            if earlier
+                .iter()
+                .any(|e| e.input == pair.input || e.output == pair.output)
+            {
                 return fault(format!(
                     "run.state: \"{}\" or \"{}\" is paired twice",
                     pair.input, pair.output

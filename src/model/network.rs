@@ -57,7 +57,12 @@ pub(super) struct Network {
 impl Network {
     /// Optimises the network of `file` for inputs of exactly `shapes`, to be
     /// run by `threads` threads.
-    pub fn build(file: OnnxFile, shapes: &[Vec<usize>], threads: usize, doing: &str) -> Result<Self> {
+    pub fn build(
+        file: OnnxFile,
+        shapes: &[Vec<usize>],
+        threads: usize,
+        doing: &str,
+    ) -> Result<Self> {
         guarded(doing, || {
             build(file, shapes, threads).map_err(|error| Error::config(doing, told(&error)))
         })
@@ -92,21 +97,37 @@ fn build(file: OnnxFile, shapes: &[Vec<usize>], threads: usize) -> TractResult<N
     } else {
         multithread::Executor::SingleThread
     };
-    let options = RunOptions { executor: Some(executor), ..RunOptions::default() };
+    let options = RunOptions {
+        executor: Some(executor),
+        ..RunOptions::default()
+    };
     let plan = TypedSimplePlan::new_with_options(model, &options)?;
-    Ok(Network { plan, inputs, outputs, facts })
+    Ok(Network {
+        plan,
+        inputs,
+        outputs,
+        facts,
+    })
 }
 
 fn typed_inputs(model: &TypedModel) -> TractResult<Vec<(DatumType, Vec<usize>)>> {
-    (0..model.input_outlets()?.len()).map(|at| concrete(model.input_fact(at)?)).collect()
+    (0..model.input_outlets()?.len())
+        .map(|at| concrete(model.input_fact(at)?))
+        .collect()
 }
 
 fn typed_outputs(model: &TypedModel) -> TractResult<Vec<(DatumType, Vec<usize>)>> {
-    (0..model.output_outlets()?.len()).map(|at| concrete(model.output_fact(at)?)).collect()
+    (0..model.output_outlets()?.len())
+        .map(|at| concrete(model.output_fact(at)?))
+        .collect()
 }
 
 fn concrete(fact: &TypedFact) -> TractResult<(DatumType, Vec<usize>)> {
-    let shape = fact.shape.iter().map(|dim| Ok(dim.to_usize()?)).collect::<TractResult<_>>()?;
+    let shape = fact
+        .shape
+        .iter()
+        .map(|dim| Ok(dim.to_usize()?))
+        .collect::<TractResult<_>>()?;
     Ok((fact.datum_type, shape))
 }
 
@@ -150,7 +171,11 @@ pub(super) struct Session {
 impl Session {
     /// `doing` opens every error's text.
     pub fn new(network: &Arc<Network>, doing: String) -> Self {
-        Session { network: network.clone(), state: None, doing }
+        Session {
+            network: network.clone(),
+            state: None,
+            doing,
+        }
     }
 
     /// Runs the network once.
@@ -164,9 +189,14 @@ impl Session {
         let (state, outputs) = guarded(doing, || {
             let mut state = match kept {
                 Some(state) => state,
-                None => network.plan.spawn().map_err(|error| Error::data(doing, told(&error)))?,
+                None => network
+                    .plan
+                    .spawn()
+                    .map_err(|error| Error::data(doing, told(&error)))?,
             };
-            let outputs = state.run(inputs).map_err(|error| Error::data(doing, told(&error)))?;
+            let outputs = state
+                .run(inputs)
+                .map_err(|error| Error::data(doing, told(&error)))?;
             Ok((state, outputs))
         })?;
         self.state = Some(state);
@@ -179,12 +209,18 @@ impl Session {
     /// [`Kind::Data`](crate::error::Kind::Data) where a value is not finite:
     /// weights or frames are damaged, and nothing true can be said from it.
     pub fn read(&self, output: &TValue, logits: &mut [f32]) -> Result<()> {
-        let view = output.try_as_plain_ram().and_then(|view| view.as_slice::<f32>());
+        let view = output
+            .try_as_plain_ram()
+            .and_then(|view| view.as_slice::<f32>());
         let values = view.map_err(|error| Error::internal(&self.doing, told(&error)))?;
         if values.len() != logits.len() {
             return Err(Error::internal(
                 &self.doing,
-                format!("it gave {} values where it promised {}", values.len(), logits.len()),
+                format!(
+                    "it gave {} values where it promised {}",
+                    values.len(),
+                    logits.len()
+                ),
             ));
         }
         if let Some(class) = values.iter().position(|value| !value.is_finite()) {
@@ -209,7 +245,10 @@ pub(super) fn guarded<T>(doing: &str, f: impl FnOnce() -> Result<T>) -> Result<T
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "without a word".into());
         let words = shortened(words);
-        Err(Error::internal(doing, format!("the inference engine (tract) gave up: {words}")))
+        Err(Error::internal(
+            doing,
+            format!("the inference engine (tract) gave up: {words}"),
+        ))
     })
 }
 
@@ -242,6 +281,9 @@ mod tests {
     #[test]
     fn long_words_are_cut_between_characters() {
         assert_eq!(shortened("a\n  b".into()), "a b");
-        assert_eq!(shortened("é".repeat(2000)).chars().count(), LONGEST_FAULT + 2);
+        assert_eq!(
+            shortened("é".repeat(2000)).chars().count(),
+            LONGEST_FAULT + 2
+        );
     }
 }

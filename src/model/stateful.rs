@@ -28,12 +28,20 @@ impl Wiring {
     /// Finds out by the manifest's pairs; without any, by name: input `X` takes
     /// what output `X_out` gave; and where no name matches so and there are as
     /// many inputs as outputs, by order, frame and logits first.
-    pub fn find(inputs: &[&str], outputs: &[&str], pairs: &[StatePair], doing: &str) -> Result<Self> {
+    pub fn find(
+        inputs: &[&str],
+        outputs: &[&str],
+        pairs: &[StatePair],
+        doing: &str,
+    ) -> Result<Self> {
         let fault = |fault: String| Error::config(doing, fault);
         let states: Vec<(usize, usize)> = if pairs.is_empty() {
             let by_name = |(at, input): (usize, &&str)| {
                 let twin = format!("{input}_out");
-                outputs.iter().position(|output| **output == twin).map(|output| (at, output))
+                outputs
+                    .iter()
+                    .position(|output| **output == twin)
+                    .map(|output| (at, output))
             };
             let named: Vec<_> = inputs.iter().enumerate().filter_map(by_name).collect();
             if named.is_empty() && inputs.len() == outputs.len() {
@@ -44,8 +52,10 @@ impl Wiring {
         } else {
             let position = |names: &[&str], name: &str, what: &str| {
                 names.iter().position(|n| *n == name).ok_or_else(|| {
-                    fault(format!("run.state names {what} \"{name}\", which it does not have"))
-                        .remedy(format!("it has {}", quoted(names.iter().copied())))
+                    fault(format!(
+                        "run.state names {what} \"{name}\", which it does not have"
+                    ))
+                    .remedy(format!("it has {}", quoted(names.iter().copied())))
                 })
             };
             pairs
@@ -64,24 +74,41 @@ impl Wiring {
             ))
             .remedy("run it in mode \"window\", or pair its states with [[run.state]]"));
         }
-        let frames: Vec<usize> =
-            (0..inputs.len()).filter(|at| states.iter().all(|(input, _)| input != at)).collect();
+        let frames: Vec<usize> = (0..inputs.len())
+            .filter(|at| states.iter().all(|(input, _)| input != at))
+            .collect();
         let logits = (0..outputs.len()).find(|at| states.iter().all(|(_, output)| output != at));
         let ([frame], Some(logits)) = (frames.as_slice(), logits) else {
             let left = quoted(frames.iter().map(|&at| inputs[at]));
             return Err(fault(if logits.is_none() {
                 "every output is a state; none is left for the logits".into()
             } else {
-                format!("one input must be left for the frame once states are paired, but {left} are")
+                format!(
+                    "one input must be left for the frame once states are paired, but {left} are"
+                )
             })
             .remedy("pair every state with [[run.state]] input = \"…\" output = \"…\""));
         };
-        Ok(Wiring { frame: *frame, logits, states })
+        Ok(Wiring {
+            frame: *frame,
+            logits,
+            states,
+        })
     }
 
     /// The shapes to run `file` with.
-    pub fn shapes(&self, file: &OnnxFile, spec: &InputSpec, doing: &str) -> Result<Vec<Vec<usize>>> {
-        let with_time = InputSpec { frames: 1, ..spec.clone() }.clip_shape().to_vec();
+    pub fn shapes(
+        &self,
+        file: &OnnxFile,
+        spec: &InputSpec,
+        doing: &str,
+    ) -> Result<Vec<Vec<usize>>> {
+        let with_time = InputSpec {
+            frames: 1,
+            ..spec.clone()
+        }
+        .clip_shape()
+        .to_vec();
         let mut without = with_time.clone();
         without.remove(match spec.layout {
             Layout::NCTHW => 2,
@@ -102,7 +129,10 @@ impl Wiring {
                     None if axis == 0 => Ok(1),
                     None => Err(Error::config(
                         doing,
-                        format!("the size of state \"{}\" is left open along axis {axis}", input.name),
+                        format!(
+                            "the size of state \"{}\" is left open along axis {axis}",
+                            input.name
+                        ),
                     )
                     .remedy("export the model with fixed sizes")),
                 };
@@ -132,7 +162,10 @@ impl Wiring {
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    names
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A model with state of its own, running over one stream.
@@ -165,7 +198,10 @@ impl Stateful {
             network: network.clone(),
             wiring: wiring.clone(),
             states: Vec::new(),
-            ring: Ring::new(&InputSpec { frames: 1, ..spec.clone() })?,
+            ring: Ring::new(&InputSpec {
+                frames: 1,
+                ..spec.clone()
+            })?,
             layout: spec.layout,
             logits: vec![0.0; classes],
             warm_up,
@@ -175,7 +211,9 @@ impl Stateful {
 
     fn zero(&self, input: usize) -> Result<TValue> {
         let (datum, shape) = &self.network.inputs[input];
-        Ok(Tensor::zero_dt(*datum, shape).map_err(no_memory)?.into_tvalue())
+        Ok(Tensor::zero_dt(*datum, shape)
+            .map_err(no_memory)?
+            .into_tvalue())
     }
 
     /// The frame as the network's input.
@@ -184,7 +222,8 @@ impl Stateful {
         let (_, shape) = &self.network.inputs[self.wiring.frame];
         let mut tensor = Tensor::zero::<f32>(shape).map_err(no_memory)?;
         let mut view = tensor.try_as_plain_ram_mut().map_err(no_memory)?;
-        self.ring.write_clip(self.layout, view.as_slice_mut().map_err(no_memory)?)?;
+        self.ring
+            .write_clip(self.layout, view.as_slice_mut().map_err(no_memory)?)?;
         Ok(tensor.into_tvalue())
     }
 }
@@ -203,10 +242,15 @@ impl Classifier for Stateful {
             });
         }
         let outputs = self.session.run(inputs.into_iter().flatten().collect())?;
-        self.session.read(&outputs[self.wiring.logits], &mut self.logits)?;
+        self.session
+            .read(&outputs[self.wiring.logits], &mut self.logits)?;
         let mut outputs: Vec<Option<TValue>> = outputs.into_iter().map(Some).collect();
-        self.states =
-            self.wiring.states.iter().filter_map(|&(_, output)| outputs[output].take()).collect();
+        self.states = self
+            .wiring
+            .states
+            .iter()
+            .filter_map(|&(_, output)| outputs[output].take())
+            .collect();
         self.seen = (self.seen + 1).min(self.warm_up);
         Ok((due && self.seen == self.warm_up).then_some(&self.logits))
     }
@@ -230,7 +274,10 @@ mod tests {
     use super::*;
 
     fn pair(input: &str, output: &str) -> StatePair {
-        StatePair { input: input.into(), output: output.into() }
+        StatePair {
+            input: input.into(),
+            output: output.into(),
+        }
     }
 
     fn find(inputs: &[&str], outputs: &[&str], pairs: &[StatePair]) -> Result<Wiring> {
@@ -239,28 +286,60 @@ mod tests {
 
     #[test]
     fn states_are_paired_by_name_in_any_order() {
-        let found = find(&["state_1", "frame", "state_0"], &["state_0_out", "y", "state_1_out"], &[]);
-        assert_eq!(found.unwrap(), Wiring { frame: 1, logits: 1, states: vec![(0, 2), (2, 0)] });
+        let found = find(
+            &["state_1", "frame", "state_0"],
+            &["state_0_out", "y", "state_1_out"],
+            &[],
+        );
+        assert_eq!(
+            found.unwrap(),
+            Wiring {
+                frame: 1,
+                logits: 1,
+                states: vec![(0, 2), (2, 0)]
+            }
+        );
     }
 
     #[test]
     fn states_without_matching_names_are_paired_in_order() {
         let found = find(&["x", "a", "b"], &["y", "c", "d"], &[]).unwrap();
-        assert_eq!(found, Wiring { frame: 0, logits: 0, states: vec![(1, 1), (2, 2)] });
+        assert_eq!(
+            found,
+            Wiring {
+                frame: 0,
+                logits: 0,
+                states: vec![(1, 1), (2, 2)]
+            }
+        );
     }
 
     #[test]
     fn the_manifests_pairs_win() {
-        let found = find(&["x", "a", "b"], &["y", "c", "d"], &[pair("a", "d"), pair("b", "c")]);
+        let found = find(
+            &["x", "a", "b"],
+            &["y", "c", "d"],
+            &[pair("a", "d"), pair("b", "c")],
+        );
         assert_eq!(found.unwrap().states, [(1, 2), (2, 1)]);
     }
 
     #[test]
     fn what_cannot_be_paired_is_named() {
-        let text = find(&["x", "a", "b"], &["y", "a_out"], &[]).unwrap_err().to_string();
-        assert!(text.contains("\"x\", \"b\"") && text.contains("[[run.state]]"), "{text}");
-        let text = find(&["x", "a"], &["y", "c"], &[pair("a", "z")]).unwrap_err().to_string();
-        assert!(text.contains("output \"z\"") && text.contains("\"y\", \"c\""), "{text}");
+        let text = find(&["x", "a", "b"], &["y", "a_out"], &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("\"x\", \"b\"") && text.contains("[[run.state]]"),
+            "{text}"
+        );
+        let text = find(&["x", "a"], &["y", "c"], &[pair("a", "z")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("output \"z\"") && text.contains("\"y\", \"c\""),
+            "{text}"
+        );
         let text = find(&["x"], &["y"], &[]).unwrap_err().to_string();
         assert!(text.contains("no state"), "{text}");
         let text = find(&["x", "a"], &["a_out"], &[]).unwrap_err().to_string();
