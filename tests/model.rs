@@ -245,6 +245,18 @@ fn streams_that_share_a_model_share_no_state() {
 }
 
 #[test]
+fn streams_on_several_threads_share_one_model() {
+    let model = Folder::stateful().load().unwrap();
+    let alone = run(&model);
+    std::thread::scope(|scope| {
+        let streams: Vec<_> = (0..4).map(|_| scope.spawn(|| run(&model))).collect();
+        for stream in streams {
+            assert_eq!(stream.join().unwrap(), alone);
+        }
+    });
+}
+
+#[test]
 fn the_embedded_model_loads_in_each_of_its_modes() {
     let bundle = Bundle::embedded().unwrap();
     assert_eq!(bundle.name(), "camera-events");

@@ -205,6 +205,21 @@ mod tests {
     }
 
     #[test]
+    fn absurd_pixel_aspects_still_fill_the_target() {
+        for pixel_aspect in [(u32::MAX, 1), (1, u32::MAX)] {
+            let display = shape(1920, 1080, pixel_aspect, 0).display();
+            for resize in [Resize::ShortSide, Resize::Stretch, Resize::Letterbox] {
+                let (x, y) = place(resize, display, (128, 96));
+                assert!(
+                    x.kept >= 1 && x.to + x.kept <= 128,
+                    "{resize:?} {display:?}"
+                );
+                assert!(y.kept >= 1 && y.to + y.kept <= 96, "{resize:?} {display:?}");
+            }
+        }
+    }
+
+    #[test]
     fn letterbox_keeps_the_whole_picture() {
         let (x, y) = place(Resize::Letterbox, (1920, 1080), (128, 96));
         assert_eq!(

@@ -232,6 +232,8 @@ impl Classifier for Stateful {
     fn push(&mut self, frame: &[f32], due: bool) -> Result<Option<&[f32]>> {
         let frame = self.frame(frame)?;
         // States are moved in and out, so that the engine may reuse their memory.
+        // A fault on the way leaves none, and warming up begins anew.
+        let seen = std::mem::take(&mut self.seen);
         let mut states = std::mem::take(&mut self.states).into_iter();
         let mut inputs: Vec<Option<TValue>> = vec![None; self.network.inputs.len()];
         inputs[self.wiring.frame] = Some(frame);
@@ -251,7 +253,7 @@ impl Classifier for Stateful {
             .iter()
             .filter_map(|&(_, output)| outputs[output].take())
             .collect();
-        self.seen = (self.seen + 1).min(self.warm_up);
+        self.seen = (seen + 1).min(self.warm_up);
         Ok((due && self.seen == self.warm_up).then_some(&self.logits))
     }
 
