@@ -33,7 +33,12 @@ impl Error {
     /// `doing` says what was being done and to what (`opening video "a.mp4"`);
     /// `fault` says what stood in the way.
     pub fn new(kind: Kind, doing: impl Into<String>, fault: impl fmt::Display) -> Self {
-        Error { kind, doing: doing.into(), fault: fault.to_string(), remedy: None }
+        Error {
+            kind,
+            doing: doing.into(),
+            fault: fault.to_string(),
+            remedy: None,
+        }
     }
 
     /// [`Kind::Config`].
@@ -93,7 +98,8 @@ mod tests {
 
     #[test]
     fn says_what_to_what_and_the_remedy() {
-        let error = Error::data("opening video \"a.mp4\"", "it is a text file").remedy("name a video");
+        let error =
+            Error::data("opening video \"a.mp4\"", "it is a text file").remedy("name a video");
         assert_eq!(
             error.to_string(),
             "opening video \"a.mp4\": it is a text file. Remedy: name a video"

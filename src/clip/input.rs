@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Ring;
+use crate::error::{Error, Result};
 use crate::video::Colour;
 
 /// The order of a clip tensor's axes: batch, channels, time, height, width.
@@ -61,8 +63,76 @@ fn ncthw() -> Layout {
 }
 
 impl InputSpec {
+    /// The longest side that a model may ask for, in pixels: well above every
+    /// published video model, and low enough that a slip of the pen does not
+    /// ask for all of a board's memory.
+    pub const LONGEST_SIDE: usize = 4096;
+
     /// f32 values in one normalised frame: channels × height × width.
     pub fn frame_len(&self) -> usize {
         self.colour.channels() * self.size[0] * self.size[1]
+    }
+
+    /// The shape of a clip's tensor, with a batch of one.
+    pub fn clip_shape(&self) -> [usize; 5] {
+        let (t, c, [h, w]) = (self.frames, self.colour.channels(), self.size);
+        match self.layout {
+            Layout::NCTHW => [1, c, t, h, w],
+            Layout::NTCHW => [1, t, c, h, w],
+            Layout::NTHWC => [1, t, h, w, c],
+        }
+    }
+
+    /// Whether every value is possible; `doing` opens the error's text.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config), naming the key and what
+    /// was expected.
+    pub fn check(&self, doing: &str) -> Result<()> {
+        let fault = |fault: String| Err(Error::config(doing, fault));
+        if self.frames == 0 || self.frames > Ring::CAPACITY {
+            return fault(format!(
+                "input.frames: {} frames; expected 1 to {}",
+                self.frames,
+                Ring::CAPACITY
+            ));
+        }
+        if !(self.rate.is_finite() && self.rate > 0.0) {
+            return fault(format!(
+                "input.rate: {}; expected sampled frames a second, more than 0",
+                self.rate
+            ));
+        }
+        if self
+            .size
+            .iter()
+            .any(|side| !(1..=Self::LONGEST_SIDE).contains(side))
+        {
+            return fault(format!(
+                "input.size: {:?}; expected height and width of 1 to {} pixels",
+                self.size,
+                Self::LONGEST_SIDE
+            ));
+        }
+        let channels = self.colour.channels();
+        for (key, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if values.len() != channels {
+                return fault(format!(
+                    "input.{key}: {} values; expected {channels}, one for each channel of {:?}",
+                    values.len(),
+                    self.colour
+                ));
+            }
+            if values.iter().any(|value| !value.is_finite()) {
+                return fault(format!("input.{key}: {values:?}; expected finite numbers"));
+            }
+        }
+        if self.std.iter().any(|&std| std <= 0.0) {
+            return fault(format!(
+                "input.std: {:?}; expected numbers above 0",
+                self.std
+            ));
+        }
+        Ok(())
     }
 }

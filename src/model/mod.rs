@@ -1,6 +1,25 @@
 //! The model bundle, the [`Classifier`] trait, and the ways to run a model
 //! over a stream.
+//!
+//! A [`Bundle`] is what the folder says; a [`Model`] is its network, loaded and
+//! shared by every stream that names it; a [`Classifier`] is that model running
+//! over one stream, with the stream's own clip or state.
 
+mod bundle;
 mod classifier;
+mod labels;
+mod loaded;
+mod manifest;
+mod network;
+mod onnx;
+mod options;
+mod origin;
+mod stateful;
+mod window;
 
+pub use bundle::Bundle;
 pub use classifier::Classifier;
+pub use loaded::{Model, inspect};
+pub use manifest::{Mode, Output, Task};
+pub use network::{Facts, Tensor};
+pub use options::ModelOptions;

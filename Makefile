@@ -1,0 +1,85 @@
+# kinewatch: `make demo` shows it, `make test` proves it, `make help` lists the rest.
+# Each target does its own set-up. Standard output stays free for data.
+
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+CARGO      ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+RELEASE    := $(TARGET_DIR)/release
+BIN        := $(RELEASE)/kinewatch
+
+# Where `make install` puts things; DESTDIR goes before all of it.
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+BINDIR     ?= $(PREFIX)/bin
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+MANDIR     ?= $(PREFIX)/share/man/man1
+DATADIR    ?= $(PREFIX)/share/kinewatch
+DOCDIR     ?= $(PREFIX)/share/doc/kinewatch
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
+# -s leaves the symbols out; packagers who split them off set this without it.
+INSTALL_PROGRAM ?= install -s -m 755
+INSTALL_DATA    ?= install -m 644
+
+MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
+CONFIGS     := demo usb-camera rtsp csi file
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint bench install uninstall clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the Debian packages that are missing, and nothing else
+	@scripts/setup.sh
+
+build: setup ## the release binary: target/release/kinewatch
+	@$(CARGO) build --release --locked --bins
+
+demo: setup ## a labelled live stream, watched and scored for a minute
+	@$(CARGO) build --release --locked --bins --examples
+	@scripts/demo.sh $(RELEASE)
+
+test: setup ## every test
+	@$(CARGO) test --release --locked
+
+lint: setup ## format, clippy, rustdoc and, if it is installed, cargo deny
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps --document-private-items
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
+	else echo "lint: cargo-deny is not installed; skipped (cargo install cargo-deny)" >&2; fi
+
+bench: setup ## benchmarks
+	@$(CARGO) bench --locked
+
+# Not `install: build`: `sudo make install` must build nothing as root.
+install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
+	@test -x $(BIN) || { echo "install: there is no $(BIN); run make build first" >&2; exit 1; }
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(UNITDIR) $(MANDIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR) \
+		$(DATADIR)/models/camera-events $(DOCDIR)/configs $(DOCDIR)/docs $(SYSCONFDIR)/kinewatch)
+	$(INSTALL_PROGRAM) $(BIN) $(DESTDIR)$(BINDIR)/kinewatch
+	sed -e 's|/usr/local/bin/|$(BINDIR)/|' -e 's|/etc/kinewatch/|$(SYSCONFDIR)/kinewatch/|' \
+		systemd/kinewatch@.service >$(DESTDIR)$(UNITDIR)/kinewatch@.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/kinewatch@.service
+	$(BIN) man >$(DESTDIR)$(MANDIR)/kinewatch.1
+	$(BIN) completions bash >$(DESTDIR)$(BASHDIR)/kinewatch
+	$(BIN) completions zsh >$(DESTDIR)$(ZSHDIR)/_kinewatch
+	$(BIN) completions fish >$(DESTDIR)$(FISHDIR)/kinewatch.fish
+	$(INSTALL_DATA) $(MODEL_FILES:%=models/camera-events/%) $(DESTDIR)$(DATADIR)/models/camera-events/
+	$(INSTALL_DATA) $(CONFIGS:%=configs/%.toml) $(DESTDIR)$(DOCDIR)/configs/
+	$(INSTALL_DATA) README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCDIR)/
+	$(INSTALL_DATA) docs/* $(DESTDIR)$(DOCDIR)/docs/
+	@echo 'installed; next: sudo cp $(DOCDIR)/configs/rtsp.toml $(SYSCONFDIR)/kinewatch/gate.toml,' >&2
+	@echo 'edit it, then: sudo systemctl daemon-reload && sudo systemctl enable --now kinewatch@gate' >&2
+
+uninstall: ## take it away again; configurations in /etc/kinewatch stay
+	rm -f $(addprefix $(DESTDIR),$(BINDIR)/kinewatch $(UNITDIR)/kinewatch@.service $(MANDIR)/kinewatch.1 \
+		$(BASHDIR)/kinewatch $(ZSHDIR)/_kinewatch $(FISHDIR)/kinewatch.fish)
+	rm -rf $(addprefix $(DESTDIR),$(DATADIR) $(DOCDIR))
+
+clean: ## remove everything that was built
+	@$(CARGO) clean

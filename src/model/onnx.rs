@@ -1,0 +1,177 @@
+//! An ONNX file as it was written: what it takes, gives and is made of, before
+//! the inference engine turns it into something to run.
+
+use std::collections::HashSet;
+
+use tract_onnx::Onnx;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
+use tract_onnx::pb::type_proto::Value as Type;
+use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
+use tract_onnx::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// An input or output as the file declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Declared {
+    pub name: String,
+    /// Its axes; none for one that the file leaves open.
+    pub shape: Vec<Option<usize>>,
+    pub datum: DatumType,
+}
+
+/// A parsed ONNX file whose operators are all known.
+pub(super) struct OnnxFile {
+    pub engine: Onnx,
+    pub proto: ModelProto,
+    pub inputs: Vec<Declared>,
+    pub outputs: Vec<String>,
+    /// Weights: values in the floating-point tensors that the file holds.
+    pub parameters: u64,
+    pub bytes: usize,
+}
+
+/// The most unsupported operators that an error lists: a file of another
+/// framework can have hundreds.
+const LISTED: usize = 5;
+
+impl OnnxFile {
+    /// Parses `bytes`; `doing` opens every error's text.
+    pub fn parse(bytes: &[u8], doing: &str) -> Result<Self> {
+        let engine = tract_onnx::onnx();
+        let fault = |fault: String| Error::config(doing, fault);
+        let proto = engine.proto_model_for_read(&mut &*bytes).map_err(|error| {
+            fault(format!(
+                "it is not an ONNX file, or a damaged one ({} bytes; {})",
+                bytes.len(),
+                error.root_cause()
+            ))
+        })?;
+        let graph = proto
+            .graph
+            .as_ref()
+            .filter(|graph| !graph.node.is_empty())
+            .ok_or_else(|| fault("it is not an ONNX file: it holds no graph".into()))?;
+        refuse_unknown_operators(&engine, graph, doing)?;
+        let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        let inputs = graph
+            .input
+            .iter()
+            .filter(|input| !stored.contains(input.name.as_str()))
+            .map(|input| declared(input, doing))
+            .collect::<Result<Vec<_>>>()?;
+        let outputs: Vec<String> = graph
+            .output
+            .iter()
+            .map(|output| output.name.clone())
+            .collect();
+        if inputs.is_empty() || outputs.is_empty() {
+            return Err(fault(format!(
+                "it has {} inputs and {} outputs; expected at least one of each",
+                inputs.len(),
+                outputs.len()
+            )));
+        }
+        let external =
+            |tensor: &&TensorProto| tensor.data_location == Some(DataLocation::External as i32);
+        if let Some(tensor) = graph.initializer.iter().find(external) {
+            return Err(fault(format!(
+                "the weights \"{}\" lie in another file",
+                tensor.name
+            ))
+            .remedy("export the model again with its weights inside the ONNX file"));
+        }
+        let parameters = graph
+            .initializer
+            .iter()
+            .filter(|tensor| is_float(tensor))
+            .map(values)
+            .sum();
+        Ok(OnnxFile {
+            inputs,
+            outputs,
+            parameters,
+            bytes: bytes.len(),
+            engine,
+            proto,
+        })
+    }
+}
+
+fn is_float(tensor: &TensorProto) -> bool {
+    matches!(
+        DataType::try_from(tensor.data_type),
+        Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double)
+    )
+}
+
+fn values(tensor: &TensorProto) -> u64 {
+    tensor.dims.iter().fold(1, |all, &dim| {
+        all.saturating_mul(u64::try_from(dim).unwrap_or(0))
+    })
+}
+
+fn declared(info: &ValueInfoProto, doing: &str) -> Result<Declared> {
+    let fault = |fault: &str| Error::config(doing, format!("its input \"{}\" {fault}", info.name));
+    let Some(Type::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+        return Err(fault("is not a tensor"));
+    };
+    let datum = DataType::try_from(tensor.elem_type)
+        .ok()
+        .and_then(|datum| DatumType::try_from(datum).ok())
+        .ok_or_else(|| fault("is of a kind of number that is not supported"))?;
+    let shape = tensor
+        .shape
+        .as_ref()
+        .ok_or_else(|| fault("has no declared shape"))?;
+    let size = |value: &Option<Dimension>| match value {
+        Some(Dimension::DimValue(size)) => usize::try_from(*size).ok(),
+        _ => None,
+    };
+    Ok(Declared {
+        name: info.name.clone(),
+        shape: shape.dim.iter().map(|dim| size(&dim.value)).collect(),
+        datum,
+    })
+}
+
+/// The engine itself would stop at the first such operator, and bury its name
+/// in the whole node's text.
+fn refuse_unknown_operators(engine: &Onnx, graph: &GraphProto, doing: &str) -> Result<()> {
+    let mut unknown = Vec::new();
+    collect_unknown(engine, graph, &mut unknown);
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let mut list = unknown[..unknown.len().min(LISTED)].join(", ");
+    if unknown.len() > LISTED {
+        list += &format!(" and {} more", unknown.len() - LISTED);
+    }
+    Err(
+        Error::config(doing, format!("unsupported operator: {list}"))
+            .remedy("export the model without it, or with an ONNX operator set of 9 to 18"),
+    )
+}
+
+fn collect_unknown(engine: &Onnx, graph: &GraphProto, unknown: &mut Vec<String>) {
+    for (at, node) in graph.node.iter().enumerate() {
+        if !engine.op_register.0.contains_key(&node.op_type) {
+            let name = match (node.name.as_str(), node.output.first()) {
+                ("", Some(output)) => format!("the node that makes \"{output}\""),
+                ("", None) => format!("node {at}"),
+                (name, _) => format!("node \"{name}\""),
+            };
+            let domain = if node.domain.is_empty() || node.domain == "ai.onnx" {
+                String::new()
+            } else {
+                format!("{}.", node.domain)
+            };
+            unknown.push(format!("{domain}{} ({name})", node.op_type));
+        }
+        for attribute in &node.attribute {
+            let inner = attribute.g.iter().chain(&attribute.graphs);
+            inner.for_each(|graph| collect_unknown(engine, graph, unknown));
+        }
+    }
+}
