@@ -147,17 +147,27 @@ fn a_recording_that_changes_its_size_midway_goes_on() {
 #[test]
 fn a_rotation_tag_is_told() {
     let clip = Clip::new();
-    for (tag, quarters) in [("rotate-0", 0), ("rotate-90", 1), ("rotate-180", 2), ("rotate-270", 3)] {
-        let path = clip.path(&format!("{tag}.mov"));
-        make(
-            &format!(
-                "videotestsrc num-buffers=10 ! video/x-raw,format=I420,width=64,height=48,framerate=10/1 \
-                 ! x264enc speed-preset=ultrafast ! taginject tags=\"image-orientation={tag}\" ! qtmux"
-            ),
-            &path,
-        );
+    let upright = clip.path("upright.mov");
+    make(
+        "videotestsrc num-buffers=10 ! video/x-raw,format=I420,width=64,height=48,framerate=10/1 \
+         ! x264enc speed-preset=ultrafast ! qtmux",
+        &upright,
+    );
+    let bytes = std::fs::read(&upright).unwrap();
+    // The a, b, c, d of the track header's matrix, as phones write them
+    // (ISO/IEC 14496-12, 8.3.2): clockwise turns.
+    for (quarters, matrix) in [(0, [1, 0, 0, 1]), (1, [0, 1, -1, 0]), (2, [-1, 0, 0, -1]), (3, [0, -1, 1, 0])] {
+        let mut bytes = bytes.clone();
+        let header = bytes.windows(4).position(|window| window == b"tkhd").unwrap();
+        let fields = header + if bytes[header + 4] == 1 { 56 } else { 44 };
+        for (slot, value) in [0, 4, 12, 16].into_iter().zip(matrix) {
+            let fixed = (value * 0x1_0000_i32).to_be_bytes();
+            bytes[fields + slot..fields + slot + 4].copy_from_slice(&fixed);
+        }
+        let path = clip.path("turned.mov");
+        std::fs::write(&path, bytes).unwrap();
         let shots = collect(&SourceSpec::path(&path), 8.0, Pace::Fast).unwrap();
-        assert_eq!(shots[0].orientation, Orientation { quarters, flip: false }, "{tag}");
+        assert_eq!(shots[0].orientation, Orientation { quarters, flip: false });
         assert_eq!((shots[0].width, shots[0].height), (64, 48), "pixels stay as decoded");
     }
 }
@@ -178,18 +188,17 @@ fn a_pixel_aspect_ratio_is_told() {
 fn colours_are_those_that_were_recorded() {
     let clip = Clip::new();
     // BT.601 and BT.709, limited and full range (range:matrix:transfer:primaries).
-    for colorimetry in ["bt601", "bt709", "1:4:16:4", "1:3:5:1"] {
+    const BT601: [f64; 3] = [0.299, 0.587, 0.114];
+    const BT709: [f64; 3] = [0.2126, 0.7152, 0.0722];
+    for (colorimetry, weights, full) in [
+        ("bt601", BT601, false),
+        ("bt709", BT709, false),
+        ("1:4:16:4", BT601, true),
+        ("1:3:5:1", BT709, true),
+    ] {
         for rgb in [[200_u8, 60, 30], [20, 180, 90], [40, 50, 220], [255, 255, 255], [0, 0, 0]] {
             let path = clip.path("colour.mkv");
-            let argb = u32::from_be_bytes([255, rgb[0], rgb[1], rgb[2]]);
-            make(
-                &format!(
-                    "videotestsrc num-buffers=3 pattern=solid-color foreground-color={argb} \
-                     ! video/x-raw,format=RGB,width=64,height=48,framerate=10/1 ! videoconvert \
-                     ! video/x-raw,format=I420,colorimetry={colorimetry} ! x264enc pass=quant quantizer=1 ! matroskamux"
-                ),
-                &path,
-            );
+            clip.solid(&path, rgb, weights, full, colorimetry);
             for (colour, order) in [(Colour::Rgb, [0, 1, 2]), (Colour::Bgr, [2, 1, 0])] {
                 let shots = collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, colour).unwrap();
                 let centre = (24 * 64 + 32) * 3;
@@ -198,12 +207,6 @@ fn colours_are_those_that_were_recorded() {
                     assert!(got.abs_diff(rgb[from]) <= 2, "{colorimetry} {rgb:?}: {:?}", &shots[0].data[centre..centre + 3]);
                 }
             }
-            // Luma: the coefficients of ITU-R BT.601 and BT.709.
-            let weights = if matches!(colorimetry, "bt601" | "1:4:16:4") {
-                [0.299, 0.587, 0.114]
-            } else {
-                [0.2126, 0.7152, 0.0722]
-            };
             let luma: f64 = weights.iter().zip(rgb).map(|(w, c)| w * f64::from(c)).sum();
             let shots = collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, Colour::Gray).unwrap();
             let got = f64::from(shots[0].data[24 * 64 + 32]);
@@ -237,8 +240,8 @@ fn one_pixel_is_a_video() {
         let shots = collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, colour).unwrap();
         assert_eq!((shots.len(), shots[0].data.len()), (3, colour.channels()));
     }
-    let path = clip.path("one.avi");
-    make("videotestsrc num-buffers=3 ! video/x-raw,width=1,height=1,framerate=10/1 ! jpegenc ! avimux", &path);
+    let path = clip.path("one.mov");
+    make("videotestsrc num-buffers=3 ! video/x-raw,format=RGB,width=1,height=1,framerate=10/1 ! pngenc ! qtmux", &path);
     assert_eq!(collect(&SourceSpec::path(&path), 10.0, Pace::Fast).unwrap()[0].data.len(), 3);
 }
 
@@ -517,7 +520,9 @@ fn rtsp_paths_and_hosts_that_do_not_exist_are_named() {
 #[test]
 fn a_camera_that_ends_its_stream_is_lost() {
     let server = RtspServer::start(&CAMERA.replace("is-live=true !", "is-live=true num-buffers=30 !"), None);
-    let mut source = play(&SourceSpec::uri(server.uri("")), 8.0, Pace::RealTime);
+    let mut spec = SourceSpec::uri(server.uri(""));
+    spec.timeout = Some("3 s".parse().unwrap());
+    let mut source = play(&spec, 8.0, Pace::RealTime);
     assert!(source.live());
     let mut frame = Frame::new(Colour::Gray);
     let mut frames = 0;
@@ -529,7 +534,9 @@ fn a_camera_that_ends_its_stream_is_lost() {
         frames += 1;
     };
     assert!(frames > 2 && error.kind() == Kind::Unavailable, "{frames} frames, then {error}");
-    assert!(error.to_string().contains("ended"), "{error}");
+    // Servers may say goodbye or just fall silent.
+    let text = error.to_string();
+    assert!(text.contains("ended") || text.contains("no further picture"), "{text}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use gstreamer as gst;
 use gstreamer_video as gst_video;
 
 use crate::error::{Error, Result};
+use crate::video::yuv::Yuv;
 use crate::video::{Colour, Frame};
 
 /// Converts pictures for one stream. What depends on the format of the
@@ -14,16 +15,29 @@ use crate::video::{Colour, Frame};
 /// in a row is converted once.
 pub(crate) struct Converter {
     colour: Colour,
-    route: Option<Route>,
-    /// Serial number of the picture that `Route::picture` holds.
+    format: Option<Format>,
+    /// The last converted picture, rows tight, and its serial number.
+    pixels: Vec<u8>,
     holds: Option<u64>,
     conversions: u64,
 }
 
 /// What serves for one format of pictures.
-struct Route {
+struct Format {
     caps: gst::Caps,
     info: VideoInfo,
+    way: Way,
+}
+
+/// How pictures of a format are converted.
+enum Way {
+    /// 8-bit Y′CbCr to RGB or BGR.
+    Exact(Yuv),
+    /// Everything else, by GStreamer.
+    General(Box<General>),
+}
+
+struct General {
     out_info: VideoInfo,
     converter: gst_video::VideoConverter,
     picture: gst::Buffer,
@@ -33,12 +47,7 @@ struct Route {
 
 impl Converter {
     pub fn new(colour: Colour) -> Self {
-        Converter {
-            colour,
-            route: None,
-            holds: None,
-            conversions: 0,
-        }
+        Converter { colour, format: None, pixels: Vec::new(), holds: None, conversions: 0 }
     }
 
     /// How many pictures were converted since the start.
@@ -51,38 +60,62 @@ impl Converter {
     pub fn run(&mut self, serial: u64, sample: &gst::Sample, frame: &mut Frame) -> Result<()> {
         let doing = "converting a picture";
         let (Some(buffer), Some(caps)) = (sample.buffer(), sample.caps()) else {
-            return Err(Error::internal(
-                doing,
-                "the sample has no picture or no format",
-            ));
+            return Err(Error::internal(doing, "the sample has no picture or no format"));
         };
-        if self
-            .route
-            .as_ref()
-            .is_none_or(|route| route.caps.as_ref() != caps)
-        {
+        if self.format.as_ref().is_none_or(|format| format.caps.as_ref() != caps) {
             self.holds = None;
-            self.route = Some(Route::new(caps, self.colour)?);
+            self.format = Some(Format::new(caps, self.colour)?);
         }
-        let Some(route) = &mut self.route else {
+        let Some(format) = &mut self.format else {
             return Err(Error::internal(doing, "no converter"));
         };
         if self.holds != Some(serial) {
             self.holds = None;
-            route.convert(buffer)?;
+            format.convert(buffer, self.colour, &mut self.pixels)?;
             self.conversions += 1;
             self.holds = Some(serial);
         }
+        frame.data.clear();
+        frame.data.extend_from_slice(&self.pixels);
         frame.colour = self.colour;
-        route.copy_to(frame)
+        frame.width = format.info.width() as usize;
+        frame.height = format.info.height() as usize;
+        let par = format.info.par();
+        frame.pixel_aspect = match (u32::try_from(par.numer()), u32::try_from(par.denom())) {
+            (Ok(n), Ok(d)) if n > 0 && d > 0 => (n, d),
+            _ => (1, 1),
+        };
+        Ok(())
     }
 }
 
-impl Route {
+impl Format {
     fn new(caps: &gst::CapsRef, colour: Colour) -> Result<Self> {
-        let doing = || format!("converting pictures of format {caps}");
-        let info =
-            VideoInfo::from_caps(caps).map_err(|error| Error::data(doing(), error.message))?;
+        let info = VideoInfo::from_caps(caps)
+            .map_err(|error| Error::data(format!("converting pictures of format {caps}"), error.message))?;
+        let way = match Yuv::new(&info, colour) {
+            Some(yuv) => Way::Exact(yuv),
+            None => Way::General(Box::new(General::new(&info, colour)?)),
+        };
+        Ok(Format { caps: caps.to_owned(), info, way })
+    }
+
+    fn convert(&mut self, buffer: &gst::BufferRef, colour: Colour, pixels: &mut Vec<u8>) -> Result<()> {
+        let doing = "converting a picture";
+        let input = VideoFrameRef::from_buffer_ref_readable(buffer, &self.info)
+            .map_err(|error| Error::data(doing, error.message))?;
+        match &mut self.way {
+            Way::Exact(yuv) => yuv
+                .convert(&input, pixels)
+                .ok_or_else(|| Error::data(doing, "it is smaller than its format says")),
+            Way::General(general) => general.convert(&input, colour, pixels),
+        }
+    }
+}
+
+impl General {
+    fn new(info: &VideoInfo, colour: Colour) -> Result<Self> {
+        let doing = || format!("converting pictures of format {}", info.name());
         let format = match colour {
             Colour::Rgb => VideoFormat::Rgb,
             Colour::Bgr => VideoFormat::Bgr,
@@ -93,20 +126,13 @@ impl Route {
         // full range afterwards: the converter's plane copy does not look at
         // ranges. Luma of RGB is that of BT.601, as Pillow and OpenCV have it.
         let has_luma = !info.is_rgb() && of.matrix() != VideoColorMatrix::Rgb;
+        let full = |matrix| {
+            VideoColorimetry::new(VideoColorRange::Range0_255, matrix, of.transfer(), of.primaries())
+        };
         let colorimetry = match colour {
-            Colour::Rgb | Colour::Bgr => VideoColorimetry::new(
-                VideoColorRange::Range0_255,
-                VideoColorMatrix::Rgb,
-                of.transfer(),
-                of.primaries(),
-            ),
+            Colour::Rgb | Colour::Bgr => full(VideoColorMatrix::Rgb),
             Colour::Gray if has_luma => of,
-            Colour::Gray => VideoColorimetry::new(
-                VideoColorRange::Range0_255,
-                VideoColorMatrix::Bt601,
-                of.transfer(),
-                of.primaries(),
-            ),
+            Colour::Gray => full(VideoColorMatrix::Bt601),
         };
         let out_info = VideoInfo::builder(format, info.width(), info.height())
             .fps(info.fps())
@@ -118,77 +144,36 @@ impl Route {
         let mut config = gst_video::VideoConverterConfig::new();
         config.set_threads(1);
         config.set_dither_method(gst_video::VideoDitherMethod::None);
-        let converter = gst_video::VideoConverter::new(&info, &out_info, Some(config))
+        let converter = gst_video::VideoConverter::new(info, &out_info, Some(config))
             .map_err(|error| Error::data(doing(), error.message))?;
         let picture = gst::Buffer::with_size(out_info.size()).map_err(|_| {
-            Error::unavailable(doing(), "out of memory")
-                .remedy("ask the camera for smaller pictures")
+            Error::unavailable(doing(), "out of memory").remedy("ask the camera for smaller pictures")
         })?;
         let limited = of.range() == VideoColorRange::Range16_235;
         let levels = (colour == Colour::Gray && has_luma && limited).then(full_range);
-        Ok(Route {
-            caps: caps.to_owned(),
-            info,
-            out_info,
-            converter,
-            picture,
-            levels,
-        })
+        Ok(General { out_info, converter, picture, levels })
     }
 
-    fn convert(&mut self, buffer: &gst::BufferRef) -> Result<()> {
+    fn convert(&mut self, input: &VideoFrameRef<&gst::BufferRef>, colour: Colour, pixels: &mut Vec<u8>) -> Result<()> {
         let doing = "converting a picture";
-        let input = VideoFrameRef::from_buffer_ref_readable(buffer, &self.info)
-            .map_err(|error| Error::data(doing, error.message))?;
-        let picture = self
-            .picture
-            .get_mut()
-            .ok_or_else(|| Error::internal(doing, "its own buffer is shared"))?;
+        let picture =
+            self.picture.get_mut().ok_or_else(|| Error::internal(doing, "its own buffer is shared"))?;
         let mut output = VideoFrameRef::from_buffer_ref_writable(picture, &self.out_info)
             .map_err(|error| Error::internal(doing, error.message))?;
-        self.converter.frame_ref(&input, &mut output);
-        Ok(())
-    }
-
-    /// Rows without their padding into `frame.data`.
-    fn copy_to(&self, frame: &mut Frame) -> Result<()> {
-        let doing = "copying a picture";
-        let picture =
-            VideoFrameRef::from_buffer_ref_readable(self.picture.as_ref(), &self.out_info)
-                .map_err(|error| Error::internal(doing, error.message))?;
-        let pixels = picture
-            .plane_data(0)
-            .map_err(|error| Error::internal(doing, error.message))?;
-        let (width, height) = (
-            self.out_info.width() as usize,
-            self.out_info.height() as usize,
-        );
-        let row = width * frame.colour.channels();
-        let stride = self
-            .out_info
-            .stride()
-            .first()
-            .map_or(row, |stride| stride.unsigned_abs() as usize);
-        frame.data.clear();
-        frame.data.reserve(row * height);
-        for line in pixels.chunks(stride).take(height) {
-            let line = line
-                .get(..row)
-                .ok_or_else(|| Error::internal(doing, "a row is too short"))?;
+        self.converter.frame_ref(input, &mut output);
+        let padded = output.plane_data(0).map_err(|error| Error::internal(doing, error.message))?;
+        let (width, height) = (self.out_info.width() as usize, self.out_info.height() as usize);
+        let row = width * colour.channels();
+        let stride = self.out_info.stride().first().map_or(row, |stride| stride.unsigned_abs() as usize);
+        pixels.clear();
+        pixels.reserve(row * height);
+        for line in padded.chunks(stride).take(height) {
+            let line = line.get(..row).ok_or_else(|| Error::internal(doing, "a row is too short"))?;
             match &self.levels {
-                Some(levels) => frame
-                    .data
-                    .extend(line.iter().map(|luma| levels[usize::from(*luma)])),
-                None => frame.data.extend_from_slice(line),
+                Some(levels) => pixels.extend(line.iter().map(|luma| levels[usize::from(*luma)])),
+                None => pixels.extend_from_slice(line),
             }
         }
-        frame.width = width;
-        frame.height = height;
-        let par = self.info.par();
-        frame.pixel_aspect = match (u32::try_from(par.numer()), u32::try_from(par.denom())) {
-            (Ok(n), Ok(d)) if n > 0 && d > 0 => (n, d),
-            _ => (1, 1),
-        };
         Ok(())
     }
 }

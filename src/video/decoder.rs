@@ -36,50 +36,65 @@ pub(crate) fn direct(bin: &gst::Element, choice: &DecoderChoice) {
             });
         Some(go_on.to_value())
     });
-    for name in choice
-        .prefer
-        .iter()
-        .filter(|name| gst::ElementFactory::find(name).is_none())
-    {
+    for name in choice.prefer.iter().filter(|name| gst::ElementFactory::find(name).is_none()) {
         log::warn!("the preferred decoder {name} is not installed: going by rank");
     }
-    if !choice.forbid.is_empty() {
-        let forbid = choice.forbid.clone();
-        bin.connect("autoplug-select", false, move |values| {
-            let factory = values
-                .get(3)
-                .and_then(|value| value.get::<gst::ElementFactory>().ok());
-            let skip = factory
-                .is_some_and(|factory| forbid.iter().any(|name| factory.name() == name.as_str()));
-            select_result(if skip { "skip" } else { "try" })
-        });
+    if choice.prefer.is_empty() && choice.forbid.is_empty() {
+        return;
     }
-    if !choice.prefer.is_empty() {
-        let prefer = choice.prefer.clone();
-        bin.connect("autoplug-sort", false, move |values| {
-            let offered = values
-                .get(3)
-                .and_then(|value| value.get::<glib::ValueArray>().ok())?;
-            let mut factories: Vec<glib::Value> = offered.iter().cloned().collect();
-            // Parsers stay in front: a decoder wants what they make of a stream.
-            factories.sort_by_key(|value| match value.get::<gst::ElementFactory>() {
-                Ok(factory) if factory.has_type(gst::ElementFactoryType::PARSER) => 0,
-                Ok(factory) => {
-                    let place = prefer
-                        .iter()
-                        .position(|wanted| factory.name() == wanted.as_str());
-                    place.map_or(usize::MAX, |place| place + 1)
-                }
-                Err(_) => usize::MAX,
-            });
-            Some(glib::ValueArray::from_values(factories).to_value())
-        });
-    }
+    // Not `autoplug-select`: by the time it is asked, decodebin has already
+    // fixed the parser's output for the decoder of the highest rank.
+    let choice = choice.clone();
+    bin.connect("autoplug-factories", false, move |values| {
+        let caps = values.get(2)?.get::<gst::Caps>().ok()?;
+        let factories = factories_for(&caps, &choice);
+        Some(glib::ValueArray::from_values(factories.iter().map(|factory| factory.to_value())).to_value())
+    });
 }
 
-/// A value of `GstAutoplugSelectResult`, an enumeration that decodebin
-/// registers for itself.
-fn select_result(nick: &str) -> Option<glib::Value> {
-    let kind = glib::Type::from_name("GstAutoplugSelectResult")?;
-    glib::EnumClass::with_type(kind)?.to_value_by_nick(nick)
+/// What decodebin may plug behind a pad with these caps, in the order in which
+/// it is to try them: as it would by itself (parsers first, then by rank), but
+/// for the preferred, which come before other decoders, and the forbidden.
+fn factories_for(caps: &gst::Caps, choice: &DecoderChoice) -> Vec<gst::ElementFactory> {
+    let decodable = gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODABLE, gst::Rank::MARGINAL);
+    let place = |factory: &gst::ElementFactory| {
+        if factory.has_type(gst::ElementFactoryType::PARSER) {
+            return 0;
+        }
+        let wanted = choice.prefer.iter().position(|name| factory.name() == name.as_str());
+        wanted.map_or(usize::MAX, |wanted| wanted + 1)
+    };
+    let mut factories: Vec<gst::ElementFactory> = decodable
+        .iter()
+        .filter(|factory| !choice.forbid.iter().any(|name| factory.name() == name.as_str()))
+        .filter(|factory| if caps.is_fixed() { factory.can_sink_all_caps(caps) } else { factory.can_sink_any_caps(caps) })
+        .cloned()
+        .collect();
+    factories.sort_by_key(|factory| (place(factory), std::cmp::Reverse(factory.rank()), factory.name()));
+    factories
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preferred_come_first_and_the_forbidden_not_at_all() {
+        gst::init().unwrap();
+        let caps: gst::Caps = "image/jpeg, parsed=true".parse().unwrap();
+        let names = |prefer: &[&str], forbid: &[&str]| -> Vec<String> {
+            let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let choice = DecoderChoice { prefer: own(prefer), forbid: own(forbid) };
+            factories_for(&caps, &choice)
+                .iter()
+                .filter(|factory| !factory.has_type(gst::ElementFactoryType::PARSER))
+                .map(|factory| factory.name().to_string())
+                .collect()
+        };
+        let by_rank = names(&[], &[]);
+        let last = by_rank.last().unwrap().as_str();
+        assert_eq!(names(&[last], &[])[0], last);
+        assert!(!names(&[], &[last]).iter().any(|name| name == last));
+        assert_eq!(names(&[], &[last]).len(), by_rank.len() - 1);
+    }
 }

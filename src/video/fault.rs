@@ -230,6 +230,14 @@ impl Faults {
                         "install its authority's certificate, or set tls_verify = false on a network that you trust",
                     );
                 }
+                // libsoup's source reports a failed connection so, without more.
+                let mute = self.kind == SourceKind::Http && debug.contains("reason error (-5)");
+                if mute {
+                    return wrong(
+                        "the server cannot be reached or breaks off",
+                        "check host and port, the network, and that the server runs",
+                    );
+                }
                 if debug.contains("refused") {
                     return wrong(
                         "the server refuses connections",

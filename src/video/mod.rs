@@ -20,6 +20,7 @@ mod sampler;
 mod source;
 mod spec;
 mod synthetic;
+mod yuv;
 
 pub use frame::{Colour, Frame, FrameSource, Next, Orientation, Reset};
 pub use pacer::Pace;

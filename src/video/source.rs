@@ -291,11 +291,16 @@ impl Source {
             match message.view() {
                 gst::MessageView::Error(error) if self.failure.is_none() => {
                     let at = self.newest.map(|newest| newest as f64 / 1e9);
-                    self.failure = Some(self.faults.error(
-                        &error.error(),
-                        error.debug().as_deref(),
-                        at,
-                    ));
+                    let shared = &self.running.shared;
+                    let sound_only = at.is_none()
+                        && !shared.video.load(Ordering::Acquire)
+                        && shared.sound.load(Ordering::Acquire)
+                        && error.error().matches(gst::StreamError::Failed);
+                    self.failure = Some(if sound_only {
+                        self.faults.no_video(true)
+                    } else {
+                        self.faults.error(&error.error(), error.debug().as_deref(), at)
+                    });
                 }
                 gst::MessageView::Warning(warning) => {
                     log::warn!(

@@ -58,6 +58,38 @@ impl Clip {
         source.end_of_stream().unwrap();
         wait_for_end(&pipeline, "raw mkv");
     }
+
+    /// Three frames of one colour in H.264, its Y′CbCr computed here:
+    /// `weights` are the luma coefficients of R, G and B, `full` the range.
+    pub fn solid(&self, path: &Path, rgb: [u8; 3], weights: [f64; 3], full: bool, colorimetry: &str) {
+        let [r, g, b] = rgb.map(f64::from);
+        let luma = weights[0] * r + weights[1] * g + weights[2] * b;
+        let (black, span, chroma) = if full { (0.0, 1.0, 1.0) } else { (16.0, 219.0 / 255.0, 224.0 / 255.0) };
+        let y = black + luma * span;
+        let u = 128.0 + (b - luma) / (2.0 * (1.0 - weights[2])) * chroma;
+        let v = 128.0 + (r - luma) / (2.0 * (1.0 - weights[0])) * chroma;
+        let (width, height) = (64, 48);
+        let mut picture = vec![y.round() as u8; width * height];
+        picture.extend(std::iter::repeat_n(u.round() as u8, width * height / 4));
+        picture.extend(std::iter::repeat_n(v.round() as u8, width * height / 4));
+        let whole = format!(
+            "appsrc name=pictures format=time caps=\"video/x-raw,format=I420,width={width},height={height},framerate=10/1,\
+             colorimetry={colorimetry}\" ! x264enc pass=quant quantizer=1 ! matroskamux ! filesink location=\"{}\"",
+            path.display()
+        );
+        let pipeline = gst::parse::launch(&whole).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let source = pipeline.by_name("pictures").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        for index in 0..3 {
+            let mut buffer = gst::Buffer::from_slice(picture.clone());
+            let times = buffer.get_mut().unwrap();
+            times.set_pts(gst::ClockTime::from_mseconds(index * 100));
+            times.set_duration(gst::ClockTime::from_mseconds(100));
+            source.push_buffer(buffer).unwrap();
+        }
+        source.end_of_stream().unwrap();
+        wait_for_end(&pipeline, &whole);
+    }
 }
 
 fn wait_for_end(pipeline: &gst::Pipeline, what: &str) {
