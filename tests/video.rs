@@ -36,6 +36,7 @@ fn every_usual_container_and_codec_plays() {
         assert!((15..=17).contains(&shots.len()), "{name}: 2 s at 8 a second gave {}", shots.len());
         assert!(shots.iter().all(|s| (s.width, s.height) == (64, 48)), "{name}");
         let spacing = shots.windows(2).all(|w| w[1].tick - w[0].tick == Duration::from_millis(125));
+        assert!(shots[0].tick < Duration::from_millis(100), "{name} begins at {:?}", shots[0].tick);
         assert!(spacing, "{name}: ticks are not 125 ms apart: {:?}", span(&shots));
     }
 }
@@ -240,9 +241,14 @@ fn one_pixel_is_a_video() {
         let shots = collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, colour).unwrap();
         assert_eq!((shots.len(), shots[0].data.len()), (3, colour.channels()));
     }
-    let path = clip.path("one.mov");
-    make("videotestsrc num-buffers=3 ! video/x-raw,format=RGB,width=1,height=1,framerate=10/1 ! pngenc ! qtmux", &path);
-    assert_eq!(collect(&SourceSpec::path(&path), 10.0, Pace::Fast).unwrap()[0].data.len(), 3);
+    for encoder in ["avenc_ffv1", "x264enc", "jpegenc"] {
+        let path = clip.path("one-encoded.mkv");
+        make(
+            &format!("videotestsrc num-buffers=3 ! video/x-raw,width=1,height=1,framerate=10/1 ! {encoder} ! matroskamux"),
+            &path,
+        );
+        assert_eq!(collect(&SourceSpec::path(&path), 10.0, Pace::Fast).unwrap()[0].data.len(), 3, "{encoder}");
+    }
 }
 
 #[test]
@@ -319,6 +325,8 @@ fn what_is_no_video_is_refused_in_words() {
     std::fs::write(&empty, b"").unwrap();
     let text = clip.path("text.mp4");
     std::fs::write(&text, "This is a letter, not a video.\n".repeat(400)).unwrap();
+    let page = clip.path("page.mp4");
+    std::fs::write(&page, "<html><body>404</body></html>").unwrap();
     let noise = clip.path("noise.mp4");
     std::fs::write(&noise, (0..200_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>()).unwrap();
     let sound = clip.path("sound.mkv");
@@ -333,11 +341,17 @@ fn what_is_no_video_is_refused_in_words() {
     let cut = clip.path("cut.mp4");
     let bytes = std::fs::read(&whole).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let stub = clip.path("stub.mkv");
+    let whole = clip.path("whole.mkv");
+    clip.raw_mkv(&whole, (64, 48), &[0, 100, 200]);
+    std::fs::write(&stub, &std::fs::read(&whole).unwrap()[..300]).unwrap();
     for (path, kind, word) in [
         (clip.path("nothing.mp4"), Kind::Config, "does not exist"),
         (clip.path("."), Kind::Config, "directory"),
         (empty, Kind::Data, "empty"),
         (text, Kind::Data, "text file"),
+        (page, Kind::Data, "text file"),
+        (stub, Kind::Data, "cut off"),
         (noise, Kind::Data, "not a video"),
         (sound, Kind::Data, "sound but no video"),
         (sound_mp4, Kind::Data, "sound but no video"),

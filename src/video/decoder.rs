@@ -24,16 +24,17 @@ pub(crate) fn ignored(media: &str) -> bool {
 
 /// Sets up `uridecodebin` or `decodebin`: no track but video is decoded, and
 /// decoders are tried in the order of `choice`.
-pub(crate) fn direct(bin: &gst::Element, choice: &DecoderChoice) {
-    bin.connect("autoplug-continue", false, |values| {
-        let go_on = values
-            .get(2)
-            .and_then(|caps| caps.get::<gst::Caps>().ok())
-            .is_none_or(|caps| {
-                !caps
-                    .structure(0)
-                    .is_some_and(|structure| ignored(structure.name()))
-            });
+///
+/// `seen` is told every media type on the way from the container to the
+/// decoder.
+pub(crate) fn direct(bin: &gst::Element, choice: &DecoderChoice, seen: impl Fn(&str) + Send + Sync + 'static) {
+    bin.connect("autoplug-continue", false, move |values| {
+        let caps = values.get(2).and_then(|caps| caps.get::<gst::Caps>().ok());
+        let structure = caps.as_ref().and_then(|caps| caps.structure(0));
+        let go_on = structure.is_none_or(|structure| {
+            seen(structure.name());
+            !ignored(structure.name())
+        });
         Some(go_on.to_value())
     });
     for name in choice.prefer.iter().filter(|name| gst::ElementFactory::find(name).is_none()) {

@@ -9,6 +9,10 @@ use crate::video::address::{Address, shown};
 use crate::video::package;
 use crate::video::spec::{SourceSpec, Target};
 
+/// What can be done about a file that was not written to its end.
+const CUT_OFF: &str =
+    "record or copy it again: an MP4 whose recorder was cut off has no index and cannot be played";
+
 /// Turns GStreamer's messages about one source into errors.
 pub(crate) struct Faults {
     doing: String,
@@ -78,6 +82,11 @@ impl Faults {
         if of_track.is_some_and(|(_, media)| crate::video::decoder::ignored(media)) {
             return;
         }
+        // An archive or a document has no decoder anywhere.
+        let package = package::of_detail(&detail);
+        if package.is_none() && of_track.is_some_and(|(_, media)| media.starts_with("application/")) {
+            return;
+        }
         if self.missing.is_none() {
             self.missing = Some((
                 missing.description().to_string(),
@@ -120,6 +129,20 @@ impl Faults {
             "there is no video in it"
         };
         Error::data(&self.doing, fault).remedy("name a source that has a video track")
+    }
+
+    /// Text where video should be.
+    pub fn text(&self) -> Error {
+        Error::data(&self.doing, "it is a text file, not a video").remedy("name a video file")
+    }
+
+    /// A recording whose pipeline rests without having ended.
+    pub fn dead(&self, at: Option<f64>) -> Error {
+        match at {
+            None => Error::data(&self.doing, "the file is damaged or cut off (nothing in it can be played)").remedy(CUT_OFF),
+            Some(at) => Error::data(&self.doing, format!("after {at:.1} s: nothing more can be decoded"))
+                .remedy("the recording is damaged there; what came before it was used"),
+        }
     }
 
     /// Nothing came for `seconds`; `first` says whether nothing ever came.
@@ -296,8 +319,7 @@ impl Faults {
         if error.matches(gst::StreamError::WrongType)
             && (said.contains("text") || debug.contains("text"))
         {
-            return Error::data(&self.doing, "it is a text file, not a video")
-                .remedy("name a video file");
+            return self.text();
         }
         if error.matches(gst::StreamError::TypeNotFound)
             || error.matches(gst::StreamError::WrongType)
@@ -320,9 +342,10 @@ impl Faults {
         if error.matches(gst::StreamError::Demux)
             || error.matches(gst::StreamError::Decode)
             || error.matches(gst::StreamError::Format)
+            || (self.kind == SourceKind::Recording && error.matches(gst::StreamError::Failed))
         {
             return Error::data(&self.doing, format!("the file is damaged or cut off{}", detail(debug)))
-                .remedy("record or copy it again: an MP4 whose recorder was cut off has no index and cannot be played");
+                .remedy(CUT_OFF);
         }
         if error.matches(gst::ResourceError::NotFound) {
             return wrong("the file does not exist", "check the name");

@@ -60,9 +60,13 @@ pub(crate) struct Shared {
     pub drops: AtomicBool,
     /// Pictures that were dropped so.
     pub dropped: AtomicU64,
-    /// Whether a video track was found, a sound track was, and all were seen.
+    /// Whether this is an MPEG transport or program stream, whose clock begins
+    /// anywhere: its time counts from the first picture.
+    pub clock_begins_anywhere: AtomicBool,
+    /// Whether a video track was found, a sound track, text, and all were seen.
     pub video: AtomicBool,
     pub sound: AtomicBool,
+    pub text: AtomicBool,
     pub all_tracks: AtomicBool,
     closing: AtomicBool,
     orientation: AtomicU8,
@@ -153,6 +157,13 @@ impl Running {
     /// Pictures that were decoded since the start.
     pub fn decoded(&self) -> u64 {
         self.shared.serial.load(Ordering::Relaxed)
+    }
+
+    /// Whether none of the pipeline's streaming threads runs.
+    pub fn is_idle(&self) -> bool {
+        !self.pipeline.iterate_recurse().into_iter().flatten().any(|element| {
+            element.pads().iter().any(|pad| pad.task_state() == gst::TaskState::Started)
+        })
     }
 
     fn play(&mut self, ask_liveness: bool, faults: &mut Faults) -> Result<()> {
@@ -454,7 +465,13 @@ fn decode_video_only(
 ) {
     let raw = gst::Caps::builder("video/x-raw").any_features().build();
     bin.set_property("caps", &raw);
-    decoder::direct(bin, &spec.decoder);
+    let tracks = shared.clone();
+    decoder::direct(bin, &spec.decoder, move |media| match media {
+        "video/mpegts" | "video/mpeg" => tracks.clock_begins_anywhere.store(true, Ordering::Release),
+        _ if media.starts_with("audio/") => tracks.sound.store(true, Ordering::Release),
+        _ if media.starts_with("text/") => tracks.text.store(true, Ordering::Release),
+        _ => {}
+    });
     let (weak, tracks) = (sink.downgrade(), shared.clone());
     bin.connect_pad_added(move |_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
@@ -462,9 +479,6 @@ fn decode_video_only(
             .structure(0)
             .map(|structure| structure.name().as_str())
             .unwrap_or_default();
-        if media.starts_with("audio/") {
-            tracks.sound.store(true, Ordering::Release);
-        }
         if media != "video/x-raw" {
             return;
         }

@@ -22,6 +22,9 @@ use crate::video::{Colour, Frame, FrameSource, Next, Pace, Sampler};
 const LOOK: Duration = Duration::from_millis(50);
 /// So many pictures without a presentation time, and none with one, are an error.
 const TIMELESS: u32 = 100;
+/// How long a recording's pipeline may have no running thread before it is
+/// taken for dead.
+const DEAD: Duration = Duration::from_secs(1);
 /// A recording that ends this much before its header says is worth a warning.
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -71,7 +74,12 @@ pub struct Source {
     last_arrival: Instant,
     /// PTS of the newest picture, in nanoseconds.
     newest: Option<u64>,
+    /// What is taken off every PTS: the first one, where a recording's clock
+    /// begins anywhere.
+    origin: Option<u64>,
     timeless: u32,
+    /// Since when no thread of the pipeline runs.
+    idle_since: Option<Instant>,
     /// An error that the pipeline reported; pictures before it are used first.
     failure: Option<Error>,
     /// How it ended, once it did and the last ticks are to be given.
@@ -114,7 +122,9 @@ impl Source {
             timeout: spec.timeout(),
             last_arrival: Instant::now(),
             newest: None,
+            origin: None,
             timeless: 0,
+            idle_since: None,
             failure: None,
             over: None,
         })
@@ -167,6 +177,7 @@ impl Source {
 
     fn take(&mut self, picture: Picture) {
         self.last_arrival = Instant::now();
+        self.idle_since = None;
         if self.running.liveness == Liveness::Unknown {
             let recording = self
                 .running
@@ -187,13 +198,16 @@ impl Source {
             return;
         };
         let duration = buffer.duration().map(gst::ClockTime::nseconds);
-        let pts = match buffer.pts() {
+        let pts = match buffer.pts().map(|pts| self.stream_time(&picture.sample, pts)) {
+            // Outside its segment: decoded for those after it, not to be shown.
+            Some(None) => return,
+            Some(Some(time)) => {
+                let anywhere = self.running.liveness == Liveness::Recording
+                    && self.running.shared.clock_begins_anywhere.load(Ordering::Acquire);
+                let origin = *self.origin.get_or_insert(if anywhere { time } else { 0 });
+                Some(time.saturating_sub(origin))
+            }
             None => None,
-            Some(pts) => match self.stream_time(&picture.sample, pts) {
-                Some(time) => Some(time),
-                // Outside its segment: decoded for those after it, not to be shown.
-                None => return,
-            },
         };
         match (&mut self.pacer, pts) {
             (Some(pacer), Some(time)) if self.running.liveness == Liveness::Recording => {
@@ -239,7 +253,7 @@ impl Source {
                 Some(missing) => missing,
                 None if self.timeless > 0 => self.faults.no_times(),
                 None if !shared.video.load(Ordering::Acquire) => {
-                    self.faults.no_video(shared.sound.load(Ordering::Acquire))
+                    self.no_video().unwrap_or_else(|| self.faults.no_video(false))
                 }
                 None => self.faults.empty(),
             }),
@@ -261,18 +275,35 @@ impl Source {
         }
     }
 
+    /// The error for a source in which only other things than video were seen.
+    fn no_video(&self) -> Option<Error> {
+        let shared = &self.running.shared;
+        let (sound, text) = (shared.sound.load(Ordering::Acquire), shared.text.load(Ordering::Acquire));
+        (sound || text).then(|| if sound { self.faults.no_video(true) } else { self.faults.text() })
+    }
+
     fn look_around(&mut self) {
         if let Some(error) = self.failure.take() {
             return self.finish(Err(error));
         }
         let shared = &self.running.shared;
         if shared.all_tracks.load(Ordering::Acquire) && !shared.video.load(Ordering::Acquire) {
-            let sound = shared.sound.load(Ordering::Acquire);
-            let error = self
-                .faults
-                .missing()
-                .unwrap_or_else(|| self.faults.no_video(sound));
+            let error = self.faults.missing().or_else(|| self.no_video());
+            let error = error.unwrap_or_else(|| self.faults.no_video(false));
             return self.finish(Err(error));
+        }
+        // GStreamer 1.22's decodebin can lose the error of a demuxer that fails
+        // at once; all its threads then rest, and nothing more is said.
+        if self.running.liveness == Liveness::Recording && self.running.is_idle() {
+            if self.idle_since.get_or_insert_with(Instant::now).elapsed() > DEAD {
+                let at = self.newest.map(|newest| newest as f64 / 1e9);
+                let known = self.faults.missing().or_else(|| self.no_video());
+                let error =
+                    known.filter(|_| at.is_none()).unwrap_or_else(|| self.faults.dead(at));
+                return self.finish(Err(error));
+            }
+        } else {
+            self.idle_since = None;
         }
         if self.last_arrival.elapsed() > self.timeout {
             let error = match self.faults.missing() {
@@ -291,16 +322,13 @@ impl Source {
             match message.view() {
                 gst::MessageView::Error(error) if self.failure.is_none() => {
                     let at = self.newest.map(|newest| newest as f64 / 1e9);
-                    let shared = &self.running.shared;
-                    let sound_only = at.is_none()
-                        && !shared.video.load(Ordering::Acquire)
-                        && shared.sound.load(Ordering::Acquire)
-                        && error.error().matches(gst::StreamError::Failed);
-                    self.failure = Some(if sound_only {
-                        self.faults.no_video(true)
-                    } else {
+                    let no_track = at.is_none()
+                        && error.error().matches(gst::StreamError::Failed)
+                        && !self.running.shared.video.load(Ordering::Acquire);
+                    let no_video = if no_track { self.no_video() } else { None };
+                    self.failure = Some(no_video.unwrap_or_else(|| {
                         self.faults.error(&error.error(), error.debug().as_deref(), at)
-                    });
+                    }));
                 }
                 gst::MessageView::Warning(warning) => {
                     log::warn!(
