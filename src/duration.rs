@@ -27,14 +27,9 @@ impl FromStr for HumanDuration {
             )
         };
         let trimmed = text.trim();
-        let unit_at = trimmed
-            .find(|c: char| c.is_ascii_alphabetic())
-            .ok_or_else(help)?;
+        let unit_at = trimmed.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(help)?;
         let (number, unit) = trimmed.split_at(unit_at);
-        let (_, seconds) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(help)?;
+        let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(help)?;
         let number: f64 = number.trim().parse().map_err(|_| help())?;
         let seconds = number * seconds;
         if !(0.0..=LONGEST).contains(&seconds) {
@@ -42,9 +37,7 @@ impl FromStr for HumanDuration {
                 "{text:?} is out of range: a duration lies between 0 s and a year"
             ));
         }
-        Ok(HumanDuration(Duration::from_nanos(
-            (seconds * 1e9).round() as u64
-        )))
+        Ok(HumanDuration(Duration::from_nanos((seconds * 1e9).round() as u64)))
     }
 }
 
@@ -81,32 +74,15 @@ mod tests {
         ] {
             let read: HumanDuration = text.parse().unwrap();
             assert_eq!(read.0, Duration::from_millis(millis), "{text}");
-            assert_eq!(
-                read.to_string().parse::<HumanDuration>().unwrap(),
-                read,
-                "{text}"
-            );
+            assert_eq!(read.to_string().parse::<HumanDuration>().unwrap(), read, "{text}");
         }
     }
 
     #[test]
     fn refuses_what_is_not_clear() {
-        for text in [
-            "",
-            "2",
-            "-1 s",
-            "s",
-            "2 weeks",
-            "1 s 5 ms",
-            "nan s",
-            "inf h",
-            "9000000 h",
-        ] {
+        for text in ["", "2", "-1 s", "s", "2 weeks", "1 s 5 ms", "nan s", "inf h", "9000000 h"] {
             let error = text.parse::<HumanDuration>().unwrap_err();
-            assert!(
-                error.contains("ms") || error.contains("year"),
-                "{text}: {error}"
-            );
+            assert!(error.contains("ms") || error.contains("year"), "{text}: {error}");
         }
     }
 }

@@ -11,9 +11,13 @@ use gstreamer::prelude::GstObjectExt;
 use kinewatch::error::Kind;
 use kinewatch::stop::Stop;
 use kinewatch::video::{
-    Colour, Frame, FrameSource, Next, Orientation, Pace, Reset, Source, SourceSpec, Transport, Want, open,
+    Colour, Frame, FrameSource, Next, Orientation, Pace, Reset, Source, SourceSpec, Transport,
+    Want, open,
 };
-use support::{Clip, HttpServer, RtspServer, Shot, collect, collect_as, fails, first, make, play, spec_of, span};
+use support::{
+    Clip, HttpServer, RtspServer, Shot, collect, collect_as, fails, first, make, play, span,
+    spec_of,
+};
 
 // ---- recordings -----------------------------------------------------------
 
@@ -29,10 +33,14 @@ fn every_usual_container_and_codec_plays() {
         ("f.mkv", "avenc_ffv1 ! matroskamux"),
     ] {
         let path = clip.path(name);
-        make(&format!(
-            "videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=64,height=48,framerate=25/1 ! {encode}"
-        ), &path);
-        let shots = collect(&SourceSpec::path(&path), 8.0, Pace::Fast).unwrap_or_else(|e| panic!("{name}: {e}"));
+        make(
+            &format!(
+                "videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=64,height=48,framerate=25/1 ! {encode}"
+            ),
+            &path,
+        );
+        let shots = collect(&SourceSpec::path(&path), 8.0, Pace::Fast)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!((15..=17).contains(&shots.len()), "{name}: 2 s at 8 a second gave {}", shots.len());
         assert!(shots.iter().all(|s| (s.width, s.height) == (64, 48)), "{name}");
         let spacing = shots.windows(2).all(|w| w[1].tick - w[0].tick == Duration::from_millis(125));
@@ -67,7 +75,8 @@ fn frames_that_the_sampler_drops_are_never_converted() {
          ! x264enc speed-preset=ultrafast ! matroskamux",
         &path,
     );
-    let (mut source, mut frame) = (play(&SourceSpec::path(&path), 4.0, Pace::Fast), Frame::new(Colour::Rgb));
+    let (mut source, mut frame) =
+        (play(&SourceSpec::path(&path), 4.0, Pace::Fast), Frame::new(Colour::Rgb));
     let mut frames = 0;
     while source.next(&mut frame).unwrap() == Next::Frame {
         frames += 1;
@@ -84,7 +93,8 @@ fn a_slow_source_repeats_frames_without_converting_again() {
     let path = clip.path("a.mkv");
     let times: Vec<u64> = (0..4).map(|i| i * 500).collect();
     clip.raw_mkv(&path, (8, 8), &times);
-    let (mut source, mut frame) = (play(&SourceSpec::path(&path), 8.0, Pace::Fast), Frame::new(Colour::Gray));
+    let (mut source, mut frame) =
+        (play(&SourceSpec::path(&path), 8.0, Pace::Fast), Frame::new(Colour::Gray));
     let mut frames = 0;
     while source.next(&mut frame).unwrap() == Next::Frame {
         frames += 1;
@@ -100,8 +110,21 @@ fn variable_frame_rate_takes_the_nearest_frame() {
     let times = [0, 40, 120, 130, 190, 310, 420, 480, 505, 640];
     clip.raw_mkv(&path, (16, 16), &times);
     let shots = collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, Colour::Gray).unwrap();
-    let got: Vec<(u64, u64)> = shots.iter().map(|s| (s.tick.as_millis() as u64, s.pts.as_millis() as u64)).collect();
-    assert_eq!(got, [(0, 0), (100, 120), (200, 190), (300, 310), (400, 420), (500, 505), (600, 640), (700, 640)]);
+    let got: Vec<(u64, u64)> =
+        shots.iter().map(|s| (s.tick.as_millis() as u64, s.pts.as_millis() as u64)).collect();
+    assert_eq!(
+        got,
+        [
+            (0, 0),
+            (100, 120),
+            (200, 190),
+            (300, 310),
+            (400, 420),
+            (500, 505),
+            (600, 640),
+            (700, 640)
+        ]
+    );
     let levels: Vec<u8> = shots.iter().map(|s| s.data[0]).collect();
     assert_eq!(levels, [10, 30, 50, 60, 70, 90, 100, 100]);
 }
@@ -115,7 +138,8 @@ fn a_jump_of_pts_begins_a_new_grid() {
     for pace in [Pace::Fast, Pace::RealTime] {
         let start = Instant::now();
         let shots = collect(&SourceSpec::path(&path), 10.0, pace).unwrap();
-        let resets: Vec<_> = shots.iter().filter_map(|s| s.reset.map(|r| (r, s.tick.as_millis()))).collect();
+        let resets: Vec<_> =
+            shots.iter().filter_map(|s| s.reset.map(|r| (r, s.tick.as_millis()))).collect();
         assert_eq!(resets, [(Reset::Start, 0), (Reset::Gap, 61_013)]);
         assert_eq!(shots.len(), 20);
         assert!(start.elapsed() < Duration::from_secs(20), "the jump was waited for");
@@ -140,7 +164,8 @@ fn a_recording_that_changes_its_size_midway_goes_on() {
     let path = clip.path("both.ts");
     std::fs::write(&path, whole).unwrap();
     let shots = collect(&SourceSpec::path(&path), 8.0, Pace::Fast).unwrap();
-    let sizes = [(64, 48), (96, 80)].map(|size| shots.iter().filter(|s| (s.width, s.height) == size).count());
+    let sizes = [(64, 48), (96, 80)]
+        .map(|size| shots.iter().filter(|s| (s.width, s.height) == size).count());
     assert!(sizes[0] >= 12 && sizes[1] >= 10, "frames of each size: {sizes:?}");
     assert!(shots.iter().all(|s| s.data.len() == s.width * s.height * 3));
 }
@@ -157,7 +182,9 @@ fn a_rotation_tag_is_told() {
     let bytes = std::fs::read(&upright).unwrap();
     // The a, b, c, d of the track header's matrix, as phones write them
     // (ISO/IEC 14496-12, 8.3.2): clockwise turns.
-    for (quarters, matrix) in [(0, [1, 0, 0, 1]), (1, [0, 1, -1, 0]), (2, [-1, 0, 0, -1]), (3, [0, -1, 1, 0])] {
+    for (quarters, matrix) in
+        [(0, [1, 0, 0, 1]), (1, [0, 1, -1, 0]), (2, [-1, 0, 0, -1]), (3, [0, -1, 1, 0])]
+    {
         let mut bytes = bytes.clone();
         let header = bytes.windows(4).position(|window| window == b"tkhd").unwrap();
         let fields = header + if bytes[header + 4] == 1 { 56 } else { 44 };
@@ -205,11 +232,16 @@ fn colours_are_those_that_were_recorded() {
                 let centre = (24 * 64 + 32) * 3;
                 for (channel, from) in order.into_iter().enumerate() {
                     let got = shots[0].data[centre + channel];
-                    assert!(got.abs_diff(rgb[from]) <= 2, "{colorimetry} {rgb:?}: {:?}", &shots[0].data[centre..centre + 3]);
+                    assert!(
+                        got.abs_diff(rgb[from]) <= 2,
+                        "{colorimetry} {rgb:?}: {:?}",
+                        &shots[0].data[centre..centre + 3]
+                    );
                 }
             }
             let luma: f64 = weights.iter().zip(rgb).map(|(w, c)| w * f64::from(c)).sum();
-            let shots = collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, Colour::Gray).unwrap();
+            let shots =
+                collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, Colour::Gray).unwrap();
             let got = f64::from(shots[0].data[24 * 64 + 32]);
             assert!((got - luma).abs() <= 2.0, "{colorimetry} {rgb:?}: luma {got}, not {luma}");
         }
@@ -227,7 +259,8 @@ fn motion_jpeg_is_full_range() {
         &path,
     );
     for colour in [Colour::Rgb, Colour::Gray] {
-        let got = collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, colour).unwrap()[0].data[300];
+        let got =
+            collect_as(&SourceSpec::path(&path), 10.0, Pace::Fast, colour).unwrap()[0].data[300];
         assert!(got.abs_diff(0x20) <= 2, "{colour:?}: {got}, not 32");
     }
 }
@@ -244,10 +277,16 @@ fn one_pixel_is_a_video() {
     for encoder in ["avenc_ffv1", "x264enc", "jpegenc"] {
         let path = clip.path("one-encoded.mkv");
         make(
-            &format!("videotestsrc num-buffers=3 ! video/x-raw,width=1,height=1,framerate=10/1 ! {encoder} ! matroskamux"),
+            &format!(
+                "videotestsrc num-buffers=3 ! video/x-raw,width=1,height=1,framerate=10/1 ! {encoder} ! matroskamux"
+            ),
             &path,
         );
-        assert_eq!(collect(&SourceSpec::path(&path), 10.0, Pace::Fast).unwrap()[0].data.len(), 3, "{encoder}");
+        assert_eq!(
+            collect(&SourceSpec::path(&path), 10.0, Pace::Fast).unwrap()[0].data.len(),
+            3,
+            "{encoder}"
+        );
     }
 }
 
@@ -299,8 +338,13 @@ fn decoders_can_be_preferred_and_forbidden() {
         gstreamer::ElementFactoryType::DECODER,
         gstreamer::Rank::MARGINAL,
     );
-    let all: Vec<String> = decoders.iter().filter(|f| f.can_sink_any_caps(&caps)).map(|f| f.name().to_string()).collect();
-    let software: Vec<&String> = all.iter().filter(|n| ["avdec_h264", "openh264dec"].contains(&n.as_str())).collect();
+    let all: Vec<String> = decoders
+        .iter()
+        .filter(|f| f.can_sink_any_caps(&caps))
+        .map(|f| f.name().to_string())
+        .collect();
+    let software: Vec<&String> =
+        all.iter().filter(|n| ["avdec_h264", "openh264dec"].contains(&n.as_str())).collect();
     assert!(!software.is_empty(), "no software H.264 decoder is installed: {all:?}");
     for only in &software {
         let mut spec = SourceSpec::path(&path);
@@ -328,7 +372,11 @@ fn what_is_no_video_is_refused_in_words() {
     let page = clip.path("page.mp4");
     std::fs::write(&page, "<html><body>404</body></html>").unwrap();
     let noise = clip.path("noise.mp4");
-    std::fs::write(&noise, (0..200_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>()).unwrap();
+    std::fs::write(
+        &noise,
+        (0..200_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>(),
+    )
+    .unwrap();
     let sound = clip.path("sound.mkv");
     make("audiotestsrc num-buffers=50 ! vorbisenc ! matroskamux", &sound);
     let sound_mp4 = clip.path("sound.mp4");
@@ -360,7 +408,10 @@ fn what_is_no_video_is_refused_in_words() {
         let error = fails(&SourceSpec::path(&path), kind);
         assert!(error.contains(word), "{path:?}: {error}");
         assert!(error.contains("Remedy: "), "{path:?}: {error}");
-        assert!(error.contains("stream \"test\"") || kind == Kind::Config || word == "empty", "{path:?}: {error}");
+        assert!(
+            error.contains("stream \"test\"") || kind == Kind::Config || word == "empty",
+            "{path:?}: {error}"
+        );
     }
 }
 
@@ -410,7 +461,11 @@ fn of_a_damaged_stream_what_can_be_decoded_is_used() {
     };
     assert!(frames >= 40, "{frames} frames before the damage at half");
     if let Some(error) = end {
-        assert!(error.kind() == Kind::Data && error.to_string().contains("what came before it was used"), "{error}");
+        assert!(
+            error.kind() == Kind::Data
+                && error.to_string().contains("what came before it was used"),
+            "{error}"
+        );
     }
 }
 
@@ -418,9 +473,13 @@ fn of_a_damaged_stream_what_can_be_decoded_is_used() {
 
 #[test]
 fn a_pipeline_description_is_live_or_a_recording_as_its_source_is() {
-    let recording = SourceSpec::pipeline("videotestsrc num-buffers=20 ! video/x-raw,framerate=10/1,width=32,height=32");
+    let recording = SourceSpec::pipeline(
+        "videotestsrc num-buffers=20 ! video/x-raw,framerate=10/1,width=32,height=32",
+    );
     assert_eq!(collect(&recording, 10.0, Pace::Fast).unwrap().len(), 20);
-    let live = SourceSpec::pipeline("videotestsrc is-live=true num-buffers=8 ! video/x-raw,framerate=20/1,width=32,height=32");
+    let live = SourceSpec::pipeline(
+        "videotestsrc is-live=true num-buffers=8 ! video/x-raw,framerate=20/1,width=32,height=32",
+    );
     let mut source = play(&live, 10.0, Pace::RealTime);
     assert!(source.live());
     let mut frame = Frame::new(Colour::Rgb);
@@ -446,14 +505,17 @@ fn bad_descriptions_are_refused() {
         assert!(error.contains(word), "{description}: {error}");
     }
     if gstreamer::ElementFactory::find("nvarguscamerasrc").is_none() {
-        let error = fails(&SourceSpec::pipeline("nvarguscamerasrc ! video/x-raw"), Kind::Unavailable);
+        let error =
+            fails(&SourceSpec::pipeline("nvarguscamerasrc ! video/x-raw"), Kind::Unavailable);
         assert!(error.contains("nvidia-l4t-gstreamer"), "{error}");
     }
 }
 
 #[test]
 fn a_live_source_that_is_not_read_keeps_the_newest_frames() {
-    let spec = SourceSpec::pipeline("videotestsrc is-live=true ! video/x-raw,framerate=100/1,width=32,height=32");
+    let spec = SourceSpec::pipeline(
+        "videotestsrc is-live=true ! video/x-raw,framerate=100/1,width=32,height=32",
+    );
     let mut source = play(&spec, 50.0, Pace::RealTime);
     let mut frame = Frame::new(Colour::Gray);
     assert_eq!(source.next(&mut frame).unwrap(), Next::Frame);
@@ -510,7 +572,10 @@ fn rtsp_passwords_are_checked_and_never_shown() {
         assert_eq!(first(&spec, 8.0, 3).unwrap_or_else(|e| panic!("{spec:?}: {e}")).len(), 3);
     }
     for (spec, word) in [
-        (spec_of(&server.uri(""), Some(("admin", "wr0ng"))), "refuses this user and password (401)"),
+        (
+            spec_of(&server.uri(""), Some(("admin", "wr0ng"))),
+            "refuses this user and password (401)",
+        ),
         (SourceSpec::uri(server.uri("admin:wr0ng@")), "refuses this user and password (401)"),
         (SourceSpec::uri(server.uri("")), "asks for a user and password (401)"),
     ] {
@@ -525,7 +590,10 @@ fn rtsp_paths_and_hosts_that_do_not_exist_are_named() {
     let server = RtspServer::start(CAMERA, None);
     let error = fails(&SourceSpec::uri(format!("{}/elsewhere", server.uri(""))), Kind::Unavailable);
     assert!(error.contains("404") && error.contains("path"), "{error}");
-    let error = fails(&SourceSpec::uri(format!("rtsp://127.0.0.1:{}/x", support::closed_port())), Kind::Unavailable);
+    let error = fails(
+        &SourceSpec::uri(format!("rtsp://127.0.0.1:{}/x", support::closed_port())),
+        Kind::Unavailable,
+    );
     assert!(error.contains("host and port"), "{error}");
     let error = fails(&SourceSpec::uri("rtsp://no-such-host.invalid/x"), Kind::Unavailable);
     assert!(error.contains("host name") || error.contains("reached"), "{error}");
@@ -533,7 +601,8 @@ fn rtsp_paths_and_hosts_that_do_not_exist_are_named() {
 
 #[test]
 fn a_camera_that_ends_its_stream_is_lost() {
-    let server = RtspServer::start(&CAMERA.replace("is-live=true !", "is-live=true num-buffers=30 !"), None);
+    let server =
+        RtspServer::start(&CAMERA.replace("is-live=true !", "is-live=true num-buffers=30 !"), None);
     let mut spec = SourceSpec::uri(server.uri(""));
     spec.timeout = Some("3 s".parse().unwrap());
     let mut source = play(&spec, 8.0, Pace::RealTime);
@@ -564,7 +633,11 @@ fn a_silent_server_times_out() {
         assert!(start.elapsed() < Duration::from_secs(15), "{scheme}: {:?}", start.elapsed());
         assert!(error.contains("Remedy"), "{scheme}: {error}");
         if scheme == "rtsp" {
-            assert!(start.elapsed() >= Duration::from_millis(600), "{:?}: {error}", start.elapsed());
+            assert!(
+                start.elapsed() >= Duration::from_millis(600),
+                "{:?}: {error}",
+                start.elapsed()
+            );
         }
     }
 }
@@ -625,7 +698,10 @@ fn http_refusals_are_named() {
     let server = HttpServer::start(vec![1, 2, 3], None);
     let error = fails(&SourceSpec::uri(format!("{}/missing", server.uri())), Kind::Unavailable);
     assert!(error.contains("404"), "{error}");
-    let error = fails(&SourceSpec::uri(format!("http://127.0.0.1:{}/x", support::closed_port())), Kind::Unavailable);
+    let error = fails(
+        &SourceSpec::uri(format!("http://127.0.0.1:{}/x", support::closed_port())),
+        Kind::Unavailable,
+    );
     assert!(error.contains("host and port"), "{error}");
 }
 
@@ -638,7 +714,10 @@ fn a_missing_camera_is_named() {
         let error = fails(&spec, Kind::Unavailable);
         assert!(error.contains(word) && error.contains("Remedy"), "{device}: {error}");
     }
-    if ["nvarguscamerasrc", "libcamerasrc"].iter().all(|e| gstreamer::ElementFactory::find(e).is_none()) {
+    if ["nvarguscamerasrc", "libcamerasrc"]
+        .iter()
+        .all(|e| gstreamer::ElementFactory::find(e).is_none())
+    {
         let error = fails(&SourceSpec { csi: Some(0), ..SourceSpec::default() }, Kind::Unavailable);
         assert!(error.contains("gstreamer1.0-libcamera"), "{error}");
     }
@@ -653,7 +732,8 @@ fn sources_can_be_opened_and_dropped_again_and_again() {
          ! x264enc speed-preset=ultrafast ! matroskamux",
         &path,
     );
-    let open_files = || std::fs::read_dir("/proc/self/fd").map(|fds| fds.count()).unwrap_or_default();
+    let open_files =
+        || std::fs::read_dir("/proc/self/fd").map(|fds| fds.count()).unwrap_or_default();
     let mut frame = Frame::new(Colour::Rgb);
     let start = Instant::now();
     let mut last: Option<Source> = None;

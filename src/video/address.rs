@@ -17,38 +17,23 @@ impl Address {
     /// Takes user and password out of a URI.
     pub fn parse(uri: &str) -> Self {
         let Some((scheme, rest)) = uri.split_once("://") else {
-            return Address {
-                uri: uri.to_owned(),
-                user: None,
-                password: None,
-            };
+            return Address { uri: uri.to_owned(), user: None, password: None };
         };
         let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(authority_end);
         let Some((secret, host)) = authority.rsplit_once('@') else {
-            return Address {
-                uri: uri.to_owned(),
-                user: None,
-                password: None,
-            };
+            return Address { uri: uri.to_owned(), user: None, password: None };
         };
         let (user, password) = match secret.split_once(':') {
             Some((user, password)) => (user, Some(decode(password))),
             None => (secret, None),
         };
-        Address {
-            uri: format!("{scheme}://{host}{tail}"),
-            user: Some(decode(user)),
-            password,
-        }
+        Address { uri: format!("{scheme}://{host}{tail}"), user: Some(decode(user)), password }
     }
 
     /// The scheme in lower case: `rtsp`.
     pub fn scheme(&self) -> String {
-        self.uri
-            .split_once(':')
-            .map(|(scheme, _)| scheme.to_ascii_lowercase())
-            .unwrap_or_default()
+        self.uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default()
     }
 }
 
@@ -77,9 +62,8 @@ fn decode(text: &str) -> String {
 }
 
 /// Query parameters and GStreamer properties whose value is a secret.
-const SECRET_KEYS: [&str; 10] = [
-    "password", "passwd", "pass", "pwd", "user-pw", "proxy-pw", "token", "secret", "key", "auth",
-];
+const SECRET_KEYS: [&str; 10] =
+    ["password", "passwd", "pass", "pwd", "user-pw", "proxy-pw", "token", "secret", "key", "auth"];
 
 /// Any text as it may be shown: user information in URIs, and values of
 /// parameters that are named like secrets, replaced by `***`.
@@ -159,18 +143,12 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         for (text, wanted) in [
-            (
-                "rtsp://u:p@h/x and http://h/y",
-                "rtsp://***@h/x and http://h/y",
-            ),
+            ("rtsp://u:p@h/x and http://h/y", "rtsp://***@h/x and http://h/y"),
             (
                 "rtspsrc location=rtsp://u:p@h user-pw=\"a b\" ! x",
                 "rtspsrc location=rtsp://***@h user-pw=*** ! x",
             ),
-            (
-                "http://h/x?user=a&password=b&c=d",
-                "http://h/x?user=a&password=***&c=d",
-            ),
+            ("http://h/x?user=a&password=b&c=d", "http://h/x?user=a&password=***&c=d"),
             ("rtspsrc user-pw=abc", "rtspsrc user-pw=***"),
             ("no secret = here", "no secret = here"),
             ("été=1 token=é", "été=1 token=***"),

@@ -91,8 +91,9 @@ impl Converter {
 
 impl Format {
     fn new(caps: &gst::CapsRef, colour: Colour) -> Result<Self> {
-        let info = VideoInfo::from_caps(caps)
-            .map_err(|error| Error::data(format!("converting pictures of format {caps}"), error.message))?;
+        let info = VideoInfo::from_caps(caps).map_err(|error| {
+            Error::data(format!("converting pictures of format {caps}"), error.message)
+        })?;
         let way = match Yuv::new(&info, colour) {
             Some(yuv) => Way::Exact(yuv),
             None => Way::General(Box::new(General::new(&info, colour)?)),
@@ -100,7 +101,12 @@ impl Format {
         Ok(Format { caps: caps.to_owned(), info, way })
     }
 
-    fn convert(&mut self, buffer: &gst::BufferRef, colour: Colour, pixels: &mut Vec<u8>) -> Result<()> {
+    fn convert(
+        &mut self,
+        buffer: &gst::BufferRef,
+        colour: Colour,
+        pixels: &mut Vec<u8>,
+    ) -> Result<()> {
         let doing = "converting a picture";
         let input = VideoFrameRef::from_buffer_ref_readable(buffer, &self.info)
             .map_err(|error| Error::data(doing, error.message))?;
@@ -127,7 +133,12 @@ impl General {
         // ranges. Luma of RGB is that of BT.601, as Pillow and OpenCV have it.
         let has_luma = !info.is_rgb() && of.matrix() != VideoColorMatrix::Rgb;
         let full = |matrix| {
-            VideoColorimetry::new(VideoColorRange::Range0_255, matrix, of.transfer(), of.primaries())
+            VideoColorimetry::new(
+                VideoColorRange::Range0_255,
+                matrix,
+                of.transfer(),
+                of.primaries(),
+            )
         };
         let colorimetry = match colour {
             Colour::Rgb | Colour::Bgr => full(VideoColorMatrix::Rgb),
@@ -147,28 +158,38 @@ impl General {
         let converter = gst_video::VideoConverter::new(info, &out_info, Some(config))
             .map_err(|error| Error::data(doing(), error.message))?;
         let picture = gst::Buffer::with_size(out_info.size()).map_err(|_| {
-            Error::unavailable(doing(), "out of memory").remedy("ask the camera for smaller pictures")
+            Error::unavailable(doing(), "out of memory")
+                .remedy("ask the camera for smaller pictures")
         })?;
         let limited = of.range() == VideoColorRange::Range16_235;
         let levels = (colour == Colour::Gray && has_luma && limited).then(full_range);
         Ok(General { out_info, converter, picture, levels })
     }
 
-    fn convert(&mut self, input: &VideoFrameRef<&gst::BufferRef>, colour: Colour, pixels: &mut Vec<u8>) -> Result<()> {
+    fn convert(
+        &mut self,
+        input: &VideoFrameRef<&gst::BufferRef>,
+        colour: Colour,
+        pixels: &mut Vec<u8>,
+    ) -> Result<()> {
         let doing = "converting a picture";
-        let picture =
-            self.picture.get_mut().ok_or_else(|| Error::internal(doing, "its own buffer is shared"))?;
+        let picture = self
+            .picture
+            .get_mut()
+            .ok_or_else(|| Error::internal(doing, "its own buffer is shared"))?;
         let mut output = VideoFrameRef::from_buffer_ref_writable(picture, &self.out_info)
             .map_err(|error| Error::internal(doing, error.message))?;
         self.converter.frame_ref(input, &mut output);
         let padded = output.plane_data(0).map_err(|error| Error::internal(doing, error.message))?;
         let (width, height) = (self.out_info.width() as usize, self.out_info.height() as usize);
         let row = width * colour.channels();
-        let stride = self.out_info.stride().first().map_or(row, |stride| stride.unsigned_abs() as usize);
+        let stride =
+            self.out_info.stride().first().map_or(row, |stride| stride.unsigned_abs() as usize);
         pixels.clear();
         pixels.reserve(row * height);
         for line in padded.chunks(stride).take(height) {
-            let line = line.get(..row).ok_or_else(|| Error::internal(doing, "a row is too short"))?;
+            let line =
+                line.get(..row).ok_or_else(|| Error::internal(doing, "a row is too short"))?;
             match &self.levels {
                 Some(levels) => pixels.extend(line.iter().map(|luma| levels[usize::from(*luma)])),
                 None => pixels.extend_from_slice(line),
@@ -181,9 +202,7 @@ impl General {
 /// ITU-R BT.601/BT.709 limited-range luma (16 to 235) to 0 to 255.
 fn full_range() -> [u8; 256] {
     std::array::from_fn(|luma| {
-        ((luma as f32 - 16.0) * 255.0 / 219.0)
-            .round()
-            .clamp(0.0, 255.0) as u8
+        ((luma as f32 - 16.0) * 255.0 / 219.0).round().clamp(0.0, 255.0) as u8
     })
 }
 
@@ -205,19 +224,13 @@ mod tests {
             .unwrap();
         let bytes: Vec<u8> = (0..info.size()).map(fill).collect();
         let buffer = gst::Buffer::from_slice(bytes);
-        gst::Sample::builder()
-            .buffer(&buffer)
-            .caps(&info.to_caps().unwrap())
-            .build()
+        gst::Sample::builder().buffer(&buffer).caps(&info.to_caps().unwrap()).build()
     }
 
     fn first_pixel(colour: Colour, sample: &gst::Sample) -> Vec<u8> {
         let mut frame = Frame::new(colour);
         Converter::new(colour).run(0, sample, &mut frame).unwrap();
-        assert_eq!(
-            frame.data.len(),
-            frame.width * frame.height * colour.channels()
-        );
+        assert_eq!(frame.data.len(), frame.width * frame.height * colour.channels());
         assert_eq!(frame.pixel_aspect, (4, 3));
         frame.data[..colour.channels()].to_vec()
     }
@@ -244,18 +257,14 @@ mod tests {
 
     #[test]
     fn channels_are_in_the_order_asked_for() {
-        let red = sample(VideoFormat::Rgb, "sRGB", 8, |at| {
-            if at % 3 == 0 { 250 } else { 10 }
-        });
+        let red = sample(VideoFormat::Rgb, "sRGB", 8, |at| if at % 3 == 0 { 250 } else { 10 });
         assert_eq!(first_pixel(Colour::Rgb, &red), [250, 10, 10]);
         assert_eq!(first_pixel(Colour::Bgr, &red), [10, 10, 250]);
     }
 
     #[test]
     fn rows_are_tight_and_a_repeated_picture_is_converted_once() {
-        let sample = sample(VideoFormat::Gray8, "1:4:0:0", 5, |at| {
-            if at % 8 < 5 { 9 } else { 77 }
-        });
+        let sample = sample(VideoFormat::Gray8, "1:4:0:0", 5, |at| if at % 8 < 5 { 9 } else { 77 });
         let mut converter = Converter::new(Colour::Gray);
         let mut frame = Frame::new(Colour::Gray);
         converter.run(3, &sample, &mut frame).unwrap();
@@ -270,9 +279,8 @@ mod tests {
     #[test]
     fn deeper_pictures_lose_only_their_last_bits() {
         // 10 bits, little endian: 0x01f8 = 504, limited range, is 128 of 255.
-        let deep = sample(VideoFormat::I42010le, "bt709", 8, |at| {
-            if at % 2 == 0 { 0xf8 } else { 0x01 }
-        });
+        let deep =
+            sample(VideoFormat::I42010le, "bt709", 8, |at| if at % 2 == 0 { 0xf8 } else { 0x01 });
         let got = first_pixel(Colour::Gray, &deep)[0];
         assert!(got.abs_diff(128) <= 1, "{got}");
     }

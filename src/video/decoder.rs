@@ -9,13 +9,8 @@ use gstreamer as gst;
 use crate::video::spec::DecoderChoice;
 
 /// Media that kinewatch never decodes; their tracks stay as they are.
-const IGNORED: [&str; 5] = [
-    "audio/",
-    "text/",
-    "subpicture/",
-    "subtitle/",
-    "application/x-subtitle",
-];
+const IGNORED: [&str; 5] =
+    ["audio/", "text/", "subpicture/", "subtitle/", "application/x-subtitle"];
 
 /// Whether this media type is of a track that is not video.
 pub(crate) fn ignored(media: &str) -> bool {
@@ -27,7 +22,11 @@ pub(crate) fn ignored(media: &str) -> bool {
 ///
 /// `seen` is told every media type on the way from the container to the
 /// decoder.
-pub(crate) fn direct(bin: &gst::Element, choice: &DecoderChoice, seen: impl Fn(&str) + Send + Sync + 'static) {
+pub(crate) fn direct(
+    bin: &gst::Element,
+    choice: &DecoderChoice,
+    seen: impl Fn(&str) + Send + Sync + 'static,
+) {
     bin.connect("autoplug-continue", false, move |values| {
         let caps = values.get(2).and_then(|caps| caps.get::<gst::Caps>().ok());
         let structure = caps.as_ref().and_then(|caps| caps.structure(0));
@@ -49,7 +48,10 @@ pub(crate) fn direct(bin: &gst::Element, choice: &DecoderChoice, seen: impl Fn(&
     bin.connect("autoplug-factories", false, move |values| {
         let caps = values.get(2)?.get::<gst::Caps>().ok()?;
         let factories = factories_for(&caps, &choice);
-        Some(glib::ValueArray::from_values(factories.iter().map(|factory| factory.to_value())).to_value())
+        Some(
+            glib::ValueArray::from_values(factories.iter().map(|factory| factory.to_value()))
+                .to_value(),
+        )
     });
 }
 
@@ -57,7 +59,10 @@ pub(crate) fn direct(bin: &gst::Element, choice: &DecoderChoice, seen: impl Fn(&
 /// it is to try them: as it would by itself (parsers first, then by rank), but
 /// for the preferred, which come before other decoders, and the forbidden.
 fn factories_for(caps: &gst::Caps, choice: &DecoderChoice) -> Vec<gst::ElementFactory> {
-    let decodable = gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODABLE, gst::Rank::MARGINAL);
+    let decodable = gst::ElementFactory::factories_with_type(
+        gst::ElementFactoryType::DECODABLE,
+        gst::Rank::MARGINAL,
+    );
     let place = |factory: &gst::ElementFactory| {
         if factory.has_type(gst::ElementFactoryType::PARSER) {
             return 0;
@@ -68,10 +73,17 @@ fn factories_for(caps: &gst::Caps, choice: &DecoderChoice) -> Vec<gst::ElementFa
     let mut factories: Vec<gst::ElementFactory> = decodable
         .iter()
         .filter(|factory| !choice.forbid.iter().any(|name| factory.name() == name.as_str()))
-        .filter(|factory| if caps.is_fixed() { factory.can_sink_all_caps(caps) } else { factory.can_sink_any_caps(caps) })
+        .filter(|factory| {
+            if caps.is_fixed() {
+                factory.can_sink_all_caps(caps)
+            } else {
+                factory.can_sink_any_caps(caps)
+            }
+        })
         .cloned()
         .collect();
-    factories.sort_by_key(|factory| (place(factory), std::cmp::Reverse(factory.rank()), factory.name()));
+    factories
+        .sort_by_key(|factory| (place(factory), std::cmp::Reverse(factory.rank()), factory.name()));
     factories
 }
 

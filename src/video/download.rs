@@ -18,10 +18,7 @@ const ELEMENTS: [(&str, &[&str]); 7] = [
     ("memory:VASurface", &["vaapipostproc"]),
     ("memory:CUDAMemory", &["cudadownload", "cudaconvert"]),
     ("memory:GLMemory", &["gldownload"]),
-    (
-        "memory:DMABuf",
-        &["v4l2convert", "vapostproc", "gldownload"],
-    ),
+    ("memory:DMABuf", &["v4l2convert", "vapostproc", "gldownload"]),
     ("memory:D3D11Memory", &["d3d11download"]),
 ];
 
@@ -36,29 +33,18 @@ pub(crate) fn device_memory(caps: &gst::CapsRef) -> Option<&str> {
 /// The first installed element that reads `memory`.
 fn choose(memory: &str, installed: impl Fn(&str) -> bool) -> Result<&'static str> {
     let doing = || format!("reading decoded pictures out of {memory}");
-    let names = ELEMENTS
-        .iter()
-        .find(|(kind, _)| *kind == memory)
-        .map(|(_, names)| *names)
-        .ok_or_else(|| {
-            Error::unavailable(doing(), "no element is known that reads this memory")
-                .remedy("forbid this decoder: decoder = { forbid = [\"its name\"] }")
-        })?;
-    names
-        .iter()
-        .copied()
-        .find(|name| installed(name))
-        .ok_or_else(|| {
-            let package = names.iter().find_map(|name| package::of_element(name));
-            Error::unavailable(
-                doing(),
-                format!("none of {} is installed", names.join(", ")),
-            )
-            .remedy(format!(
-                "{}, or forbid this decoder",
-                package::remedy(package)
-            ))
-        })
+    let names =
+        ELEMENTS.iter().find(|(kind, _)| *kind == memory).map(|(_, names)| *names).ok_or_else(
+            || {
+                Error::unavailable(doing(), "no element is known that reads this memory")
+                    .remedy("forbid this decoder: decoder = { forbid = [\"its name\"] }")
+            },
+        )?;
+    names.iter().copied().find(|name| installed(name)).ok_or_else(|| {
+        let package = names.iter().find_map(|name| package::of_element(name));
+        Error::unavailable(doing(), format!("none of {} is installed", names.join(", ")))
+            .remedy(format!("{}, or forbid this decoder", package::remedy(package)))
+    })
 }
 
 /// `appsrc ! element ! video/x-raw ! appsink`, one picture in, one out.
@@ -86,9 +72,7 @@ impl Download {
             .sync(false)
             .max_buffers(2)
             .build();
-        pipeline
-            .add_many([source.upcast_ref(), &element, sink.upcast_ref()])
-            .map_err(internal)?;
+        pipeline.add_many([source.upcast_ref(), &element, sink.upcast_ref()]).map_err(internal)?;
         gst::Element::link_many([source.upcast_ref(), &element, sink.upcast_ref()])
             .map_err(internal)?;
         for context in context_of.contexts() {
@@ -98,12 +82,7 @@ impl Download {
             Error::unavailable(doing(), format!("{name} does not start"))
                 .remedy("forbid this decoder")
         })?;
-        Ok(Download {
-            memory: memory.to_owned(),
-            pipeline,
-            source,
-            sink,
-        })
+        Ok(Download { memory: memory.to_owned(), pipeline, source, sink })
     }
 
     pub fn reads(&self, memory: &str) -> bool {
@@ -117,7 +96,7 @@ impl Download {
             .map_err(|error| Error::unavailable(doing(), error).remedy("forbid this decoder"))?;
         self.sink
             .try_pull_sample(gst::ClockTime::from_mseconds(
-                Duration::from_secs(1).as_millis() as u64,
+                Duration::from_secs(1).as_millis() as u64
             ))
             .ok_or_else(|| {
                 Error::unavailable(doing(), "nothing came within a second")
@@ -144,10 +123,7 @@ mod tests {
             "nvvideoconvert"
         );
         let error = choose("memory:NVMM", |_| false).unwrap_err().to_string();
-        assert!(
-            error.contains("nvidia-l4t-gstreamer") && error.contains("forbid"),
-            "{error}"
-        );
+        assert!(error.contains("nvidia-l4t-gstreamer") && error.contains("forbid"), "{error}");
         assert!(choose("memory:Unheard", |_| true).is_err());
     }
 
@@ -157,10 +133,7 @@ mod tests {
         for (caps, memory) in [
             ("video/x-raw, format=NV12", None),
             ("video/x-raw(memory:NVMM), format=NV12", Some("memory:NVMM")),
-            (
-                "video/x-raw(memory:DMABuf, meta:GstVideoOverlayComposition)",
-                Some("memory:DMABuf"),
-            ),
+            ("video/x-raw(memory:DMABuf, meta:GstVideoOverlayComposition)", Some("memory:DMABuf")),
         ] {
             let caps: gst::Caps = caps.parse().unwrap();
             assert_eq!(device_memory(&caps), memory, "{caps}");

@@ -54,13 +54,7 @@ impl Faults {
             "" => format!("playing {}", spec.describe()),
             name => format!("playing {} (stream {name:?})", spec.describe()),
         };
-        Faults {
-            doing,
-            kind,
-            has_user,
-            missing: None,
-            forbids: !spec.decoder.forbid.is_empty(),
-        }
+        Faults { doing, kind, has_user, missing: None, forbids: !spec.decoder.forbid.is_empty() }
     }
 
     /// What was being done, for errors that do not come from GStreamer.
@@ -75,23 +69,18 @@ impl Faults {
         };
         let detail = missing.installer_detail();
         // Only what video needs: nobody misses a decoder for a track that is ignored.
-        let of_track = detail
-            .split('|')
-            .nth(4)
-            .and_then(|wanted| wanted.split_once('-'));
+        let of_track = detail.split('|').nth(4).and_then(|wanted| wanted.split_once('-'));
         if of_track.is_some_and(|(_, media)| crate::video::decoder::ignored(media)) {
             return;
         }
         // An archive or a document has no decoder anywhere.
         let package = package::of_detail(&detail);
-        if package.is_none() && of_track.is_some_and(|(_, media)| media.starts_with("application/")) {
+        if package.is_none() && of_track.is_some_and(|(_, media)| media.starts_with("application/"))
+        {
             return;
         }
         if self.missing.is_none() {
-            self.missing = Some((
-                missing.description().to_string(),
-                package::of_detail(&detail),
-            ));
+            self.missing = Some((missing.description().to_string(), package::of_detail(&detail)));
         }
     }
 
@@ -107,27 +96,18 @@ impl Faults {
 
     /// An element that is not installed.
     pub fn no_element(&self, name: &str) -> Error {
-        Error::unavailable(
-            &self.doing,
-            format!("the GStreamer element {name:?} is not installed"),
-        )
-        .remedy(package::remedy(package::of_element(name)))
+        Error::unavailable(&self.doing, format!("the GStreamer element {name:?} is not installed"))
+            .remedy(package::remedy(package::of_element(name)))
     }
 
     /// Makes an element, or says which package brings it.
     pub fn make(&self, name: &str) -> Result<gst::Element> {
-        gst::ElementFactory::make(name)
-            .build()
-            .map_err(|_| self.no_element(name))
+        gst::ElementFactory::make(name).build().map_err(|_| self.no_element(name))
     }
 
     /// No video track among those of a source that opened.
     pub fn no_video(&self, has_sound: bool) -> Error {
-        let fault = if has_sound {
-            "it has sound but no video"
-        } else {
-            "there is no video in it"
-        };
+        let fault = if has_sound { "it has sound but no video" } else { "there is no video in it" };
         Error::data(&self.doing, fault).remedy("name a source that has a video track")
     }
 
@@ -139,19 +119,21 @@ impl Faults {
     /// A recording whose pipeline rests without having ended.
     pub fn dead(&self, at: Option<f64>) -> Error {
         match at {
-            None => Error::data(&self.doing, "the file is damaged or cut off (nothing in it can be played)").remedy(CUT_OFF),
-            Some(at) => Error::data(&self.doing, format!("after {at:.1} s: nothing more can be decoded"))
-                .remedy("the recording is damaged there; what came before it was used"),
+            None => Error::data(
+                &self.doing,
+                "the file is damaged or cut off (nothing in it can be played)",
+            )
+            .remedy(CUT_OFF),
+            Some(at) => {
+                Error::data(&self.doing, format!("after {at:.1} s: nothing more can be decoded"))
+                    .remedy("the recording is damaged there; what came before it was used")
+            }
         }
     }
 
     /// Nothing came for `seconds`; `first` says whether nothing ever came.
     pub fn timeout(&self, seconds: f64, first: bool) -> Error {
-        let what = if first {
-            "no picture came within"
-        } else {
-            "no further picture came for"
-        };
+        let what = if first { "no picture came within" } else { "no further picture came for" };
         let remedy = match self.kind {
             SourceKind::Rtsp => {
                 "check that the camera is on and reachable and its path is right; \
@@ -331,11 +313,8 @@ impl Faults {
             || error.matches(gst::CoreError::MissingPlugin)
         {
             let remedy = package::remedy(None);
-            let remedy = if self.forbids {
-                format!("{remedy}; or forbid fewer decoders")
-            } else {
-                remedy
-            };
+            let remedy =
+                if self.forbids { format!("{remedy}; or forbid fewer decoders") } else { remedy };
             return Error::unavailable(&self.doing, format!("no plugin decodes it: {said}"))
                 .remedy(remedy);
         }
@@ -344,8 +323,11 @@ impl Faults {
             || error.matches(gst::StreamError::Format)
             || (self.kind == SourceKind::Recording && error.matches(gst::StreamError::Failed))
         {
-            return Error::data(&self.doing, format!("the file is damaged or cut off{}", detail(debug)))
-                .remedy(CUT_OFF);
+            return Error::data(
+                &self.doing,
+                format!("the file is damaged or cut off{}", detail(debug)),
+            )
+            .remedy(CUT_OFF);
         }
         if error.matches(gst::ResourceError::NotFound) {
             return wrong("the file does not exist", "check the name");
@@ -363,18 +345,9 @@ impl Faults {
 /// The last line of GStreamer's debug text, which is where elements say why,
 /// in brackets.
 fn detail(debug: &str) -> String {
-    let line = debug
-        .lines()
-        .skip(1)
-        .last()
-        .map(str::trim)
-        .unwrap_or_default();
+    let line = debug.lines().skip(1).last().map(str::trim).unwrap_or_default();
     let line = line.trim_end_matches('.');
-    if line.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", shown(line))
-    }
+    if line.is_empty() { String::new() } else { format!(" ({})", shown(line)) }
 }
 
 /// Whether a status code stands in this text as a number of its own.

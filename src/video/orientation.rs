@@ -34,20 +34,8 @@ mod tests {
             .flat_map(|flip| [0, 90, 180, 270].map(|turn| format!("{flip}rotate-{turn}")))
             .map(|tag| Orientation::from_tag(&tag).unwrap())
             .collect();
-        assert_eq!(
-            tags[3],
-            Orientation {
-                quarters: 3,
-                flip: false
-            }
-        );
-        assert_eq!(
-            tags[5],
-            Orientation {
-                quarters: 1,
-                flip: true
-            }
-        );
+        assert_eq!(tags[3], Orientation { quarters: 3, flip: false });
+        assert_eq!(tags[5], Orientation { quarters: 1, flip: true });
         assert_eq!(Orientation::from_tag("rotate-45"), None);
     }
 }

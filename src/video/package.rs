@@ -125,18 +125,9 @@ mod tests {
                 "gstreamer|1.0|kinewatch|H.264 decoder|decoder-video/x-h264, level=(string)1",
                 Some("gstreamer1.0-libav"),
             ),
-            (
-                "gstreamer|1.0|kinewatch|x|element-rtph264depay",
-                Some("gstreamer1.0-plugins-good"),
-            ),
-            (
-                "gstreamer|1.0|kinewatch|x|element-libcamerasrc",
-                Some("gstreamer1.0-libcamera"),
-            ),
-            (
-                "gstreamer|1.0|kinewatch|x|urisource-rtsp",
-                Some("gstreamer1.0-plugins-good"),
-            ),
+            ("gstreamer|1.0|kinewatch|x|element-rtph264depay", Some("gstreamer1.0-plugins-good")),
+            ("gstreamer|1.0|kinewatch|x|element-libcamerasrc", Some("gstreamer1.0-libcamera")),
+            ("gstreamer|1.0|kinewatch|x|urisource-rtsp", Some("gstreamer1.0-plugins-good")),
             ("gstreamer|1.0|kinewatch|x|decoder-video/x-unheard-of", None),
             ("nonsense", None),
         ] {

@@ -91,11 +91,7 @@ impl Running {
             .bus()
             .ok_or_else(|| Error::internal(faults.doing(), "GStreamer gave the pipeline no bus"))?;
         let shared = Arc::new(Shared::default());
-        let queue = if matches!(target, Target::Csi(_)) {
-            QUEUE_CSI
-        } else {
-            QUEUE
-        };
+        let queue = if matches!(target, Target::Csi(_)) { QUEUE_CSI } else { QUEUE };
         let (sink, pictures) = sink(&shared, queue);
         add(&pipeline, [sink.upcast_ref()], faults)?;
         let liveness = match target {
@@ -140,13 +136,7 @@ impl Running {
                 Liveness::Recording
             }
         };
-        let mut running = Running {
-            pipeline,
-            bus,
-            pictures,
-            shared,
-            liveness,
-        };
+        let mut running = Running { pipeline, bus, pictures, shared, liveness };
         running.play(matches!(target, Target::Pipeline(_)), faults)?;
         if running.liveness == Liveness::Live {
             running.shared.drops.store(true, Ordering::Release);
@@ -204,12 +194,10 @@ impl Drop for Running {
         // A driver or a server that hangs must not hang the daemon.
         let (done, finished) = mpsc::channel();
         let pipeline = self.pipeline.clone();
-        let worker = std::thread::Builder::new()
-            .name("video-teardown".into())
-            .spawn(move || {
-                let _ = pipeline.set_state(gst::State::Null);
-                let _ = done.send(());
-            });
+        let worker = std::thread::Builder::new().name("video-teardown".into()).spawn(move || {
+            let _ = pipeline.set_state(gst::State::Null);
+            let _ = done.send(());
+        });
         match worker {
             Ok(_) => {
                 if finished.recv_timeout(TEARDOWN).is_err() {
@@ -264,14 +252,11 @@ fn sink(shared: &Arc<Shared>, queue: usize) -> (gst_app::AppSink, Receiver<Arriv
         }
     };
     sink.set_callbacks(
-        gst_app::AppSinkCallbacks::builder()
-            .new_sample(on_sample)
-            .eos(on_end)
-            .build(),
+        gst_app::AppSinkCallbacks::builder().new_sample(on_sample).eos(on_end).build(),
     );
     if let Some(pad) = sink.static_pad("sink") {
         watch_tags(&pad, shared.clone());
-        offer_video_meta(&pad);
+        answer_allocation(&pad, queue);
     }
     (sink, pictures)
 }
@@ -317,9 +302,7 @@ fn watch_tags(pad: &gst::Pad, shared: Arc<Shared>) {
                     if let Some(value) = tag.tag().get::<gst::tags::ImageOrientation>()
                         && let Some(orientation) = Orientation::from_tag(value.get())
                     {
-                        shared
-                            .orientation
-                            .store(pack(orientation), Ordering::Release);
+                        shared.orientation.store(pack(orientation), Ordering::Release);
                     }
                 }
                 _ => {}
@@ -329,13 +312,20 @@ fn watch_tags(pad: &gst::Pad, shared: Arc<Shared>) {
     });
 }
 
-/// Says that rows may be padded, so that decoders hand over their own buffers
-/// instead of copying every picture.
-fn offer_video_meta(pad: &gst::Pad) {
-    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+/// Answers decoders that ask how to allocate: rows may be padded, so that they
+/// hand over their own buffers instead of copying every picture, and some
+/// buffers are held here, so that a decoder with few of its own makes more.
+fn answer_allocation(pad: &gst::Pad, queue: usize) {
+    let held = u32::try_from(queue).unwrap_or(u32::MAX).saturating_add(2);
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
         if let Some(query) = info.query_mut()
             && let gst::QueryViewMut::Allocation(allocation) = query.view_mut()
         {
+            let size =
+                allocation.get().0.and_then(|caps| gst_video::VideoInfo::from_caps(caps).ok());
+            if let Some(size) = size.and_then(|info| u32::try_from(info.size()).ok()) {
+                allocation.add_allocation_pool(None::<&gst::BufferPool>, size, held, 0);
+            }
             allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
             return gst::PadProbeReturn::Handled;
         }
@@ -348,10 +338,7 @@ fn pack(orientation: Orientation) -> u8 {
 }
 
 fn unpack(packed: u8) -> Orientation {
-    Orientation {
-        quarters: packed & 3,
-        flip: packed & 4 != 0,
-    }
+    Orientation { quarters: packed & 3, flip: packed & 4 != 0 }
 }
 
 fn open_uri(
@@ -394,10 +381,7 @@ fn set_up_rtsp(source: &gst::Element, spec: &SourceSpec, address: &Address, shar
         );
     }
     let micros = u64::try_from(spec.timeout().as_micros()).unwrap_or(u64::MAX);
-    source.set_property(
-        "latency",
-        u32::try_from(spec.latency().as_millis()).unwrap_or(u32::MAX),
-    );
+    source.set_property("latency", u32::try_from(spec.latency().as_millis()).unwrap_or(u32::MAX));
     source.set_property("tcp-timeout", micros);
     if spec.transport() == Transport::Auto {
         // After this long without a datagram rtspsrc tries TCP: leave that time
@@ -419,10 +403,7 @@ fn set_up_rtsp(source: &gst::Element, spec: &SourceSpec, address: &Address, shar
         let media = values
             .get(2)
             .and_then(|value| value.get::<gst::Caps>().ok())
-            .and_then(|caps| {
-                caps.structure(0)
-                    .and_then(|s| s.get::<String>("media").ok())
-            });
+            .and_then(|caps| caps.structure(0).and_then(|s| s.get::<String>("media").ok()));
         match media.as_deref() {
             Some("video") | None => Some(true.to_value()),
             Some(other) => {
@@ -436,15 +417,10 @@ fn set_up_rtsp(source: &gst::Element, spec: &SourceSpec, address: &Address, shar
 }
 
 fn set_up_http(source: &gst::Element, spec: &SourceSpec, address: &Address) {
-    let seconds = u32::try_from(spec.timeout().as_secs())
-        .unwrap_or(3_600)
-        .clamp(1, 3_600);
+    let seconds = u32::try_from(spec.timeout().as_secs()).unwrap_or(3_600).clamp(1, 3_600);
     source.set_property("timeout", seconds);
     source.set_property("ssl-strict", spec.tls_verify());
-    source.set_property(
-        "user-agent",
-        concat!("kinewatch/", env!("CARGO_PKG_VERSION")),
-    );
+    source.set_property("user-agent", concat!("kinewatch/", env!("CARGO_PKG_VERSION")));
     sign_in(source, address);
 }
 
@@ -467,7 +443,9 @@ fn decode_video_only(
     bin.set_property("caps", &raw);
     let tracks = shared.clone();
     decoder::direct(bin, &spec.decoder, move |media| match media {
-        "video/mpegts" | "video/mpeg" => tracks.clock_begins_anywhere.store(true, Ordering::Release),
+        "video/mpegts" | "video/mpeg" => {
+            tracks.clock_begins_anywhere.store(true, Ordering::Release)
+        }
         _ if media.starts_with("audio/") => tracks.sound.store(true, Ordering::Release),
         _ if media.starts_with("text/") => tracks.text.store(true, Ordering::Release),
         _ => {}
@@ -475,10 +453,8 @@ fn decode_video_only(
     let (weak, tracks) = (sink.downgrade(), shared.clone());
     bin.connect_pad_added(move |_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-        let media = caps
-            .structure(0)
-            .map(|structure| structure.name().as_str())
-            .unwrap_or_default();
+        let media =
+            caps.structure(0).map(|structure| structure.name().as_str()).unwrap_or_default();
         if media != "video/x-raw" {
             return;
         }
@@ -550,10 +526,7 @@ fn open_csi(
     let (camera, caps) = if gst::ElementFactory::find("nvarguscamerasrc").is_some() {
         let camera = faults.make("nvarguscamerasrc")?;
         camera.set_property("sensor-id", i32::try_from(sensor).unwrap_or(i32::MAX));
-        (
-            camera,
-            camera_caps(spec, &["video/x-raw"], Some("memory:NVMM")),
-        )
+        (camera, camera_caps(spec, &["video/x-raw"], Some("memory:NVMM")))
     } else {
         let camera = faults.make("libcamerasrc")?;
         if sensor > 0 {
@@ -565,11 +538,8 @@ fn open_csi(
                 .collect();
             names.sort();
             let name = names.get(sensor as usize).ok_or_else(|| {
-                Error::unavailable(
-                    faults.doing(),
-                    format!("libcamera has {} cameras", names.len()),
-                )
-                .remedy("number them from csi = 0, or list them with: cam --list")
+                Error::unavailable(faults.doing(), format!("libcamera has {} cameras", names.len()))
+                    .remedy("number them from csi = 0, or list them with: cam --list")
             })?;
             camera.set_property("camera-name", name);
         }
@@ -623,9 +593,7 @@ fn add<'a>(
     elements: impl IntoIterator<Item = &'a gst::Element>,
     faults: &Faults,
 ) -> Result<()> {
-    pipeline
-        .add_many(elements)
-        .map_err(|error| Error::internal(faults.doing(), error.message))
+    pipeline.add_many(elements).map_err(|error| Error::internal(faults.doing(), error.message))
 }
 
 fn link(from: &gst::Element, to: &gst::Element, faults: &Faults) -> Result<()> {
@@ -652,11 +620,7 @@ mod tests {
     #[test]
     fn cameras_are_asked_for_raw_first() {
         gst::init().unwrap();
-        let spec = SourceSpec {
-            size: Some([640, 480]),
-            fps: Some(15.0),
-            ..SourceSpec::default()
-        };
+        let spec = SourceSpec { size: Some([640, 480]), fps: Some(15.0), ..SourceSpec::default() };
         let caps = camera_caps(&spec, &["video/x-raw", "image/jpeg"], None).to_string();
         assert!(
             caps.starts_with(

@@ -150,10 +150,8 @@ impl<T> Sampler<T> {
             }
             let (time, pts) = (self.tick_time(self.next), self.incoming.as_ref()?.pts);
             if pts >= time {
-                let earlier_is_nearer = self
-                    .held
-                    .as_ref()
-                    .is_some_and(|held| time.abs_diff(held.pts) <= pts - time);
+                let earlier_is_nearer =
+                    self.held.as_ref().is_some_and(|held| time.abs_diff(held.pts) <= pts - time);
                 if earlier_is_nearer {
                     return self.emit_held(time);
                 }
@@ -192,9 +190,7 @@ impl<T> Sampler<T> {
     fn tick_time(&self, k: u64) -> u64 {
         let since =
             (u128::from(k) * 1_000_000_000_000_000_000 + self.nano_rate / 2) / self.nano_rate;
-        self.origin
-            .unwrap_or(0)
-            .saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+        self.origin.unwrap_or(0).saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
     /// The next tick, if it lies within half a frame period after the held
@@ -209,12 +205,7 @@ impl<T> Sampler<T> {
     fn emit_held(&mut self, time: u64) -> Option<Tick<'_, T>> {
         self.next += 1;
         let reset = self.reset.take();
-        self.held.as_ref().map(|frame| Tick {
-            time,
-            pts: frame.pts,
-            reset,
-            item: &frame.item,
-        })
+        self.held.as_ref().map(|frame| Tick { time, pts: frame.pts, reset, item: &frame.item })
     }
 
     fn begin_again(&mut self) {
@@ -258,12 +249,7 @@ mod tests {
         sampler.push(Some(7), None, 'a');
         assert_eq!(
             sampler.poll(),
-            Some(Tick {
-                time: 7,
-                pts: 7,
-                reset: Some(Reset::Start),
-                item: &'a'
-            })
+            Some(Tick { time: 7, pts: 7, reset: Some(Reset::Start), item: &'a' })
         );
         assert_eq!(sampler.poll(), None);
     }
@@ -278,11 +264,7 @@ mod tests {
     fn a_slow_source_repeats_frames_and_a_fast_one_skips() {
         let slow: Vec<u64> = (0..5).map(|i| i * 400 * MS).collect();
         let ticks = run(10.0, &slow);
-        assert_eq!(
-            ticks.len(),
-            19,
-            "0 to 1.6 s at 10 a second, and half a period more: {ticks:?}"
-        );
+        assert_eq!(ticks.len(), 19, "0 to 1.6 s at 10 a second, and half a period more: {ticks:?}");
         assert!(ticks.windows(2).any(|pair| pair[0].1 == pair[1].1));
         let fast: Vec<u64> = (0..101).map(|i| i * 10 * MS).collect();
         let ticks = run(10.0, &fast);
@@ -306,63 +288,30 @@ mod tests {
 
     #[test]
     fn a_gap_and_a_step_back_begin_a_new_grid() {
-        let pts = [
-            0,
-            100 * MS,
-            200 * MS,
-            5_033 * MS,
-            5_133 * MS,
-            1_000 * MS,
-            1_100 * MS,
-        ];
+        let pts = [0, 100 * MS, 200 * MS, 5_033 * MS, 5_133 * MS, 1_000 * MS, 1_100 * MS];
         let ticks = run(10.0, &pts);
-        let resets: Vec<_> = ticks
-            .iter()
-            .filter_map(|t| t.2.map(|reset| (t.0 / MS, reset)))
-            .collect();
-        assert_eq!(
-            resets,
-            [
-                (0, Reset::Start),
-                (5_033, Reset::Gap),
-                (1_000, Reset::Backwards)
-            ]
-        );
-        assert_eq!(
-            ticks.len(),
-            7,
-            "no tick is filled in across the gap: {ticks:?}"
-        );
+        let resets: Vec<_> =
+            ticks.iter().filter_map(|t| t.2.map(|reset| (t.0 / MS, reset))).collect();
+        assert_eq!(resets, [(0, Reset::Start), (5_033, Reset::Gap), (1_000, Reset::Backwards)]);
+        assert_eq!(ticks.len(), 7, "no tick is filled in across the gap: {ticks:?}");
     }
 
     #[test]
     fn a_step_of_exactly_max_gap_is_no_gap() {
         let ticks = run(2.0, &[0, 1_000 * MS]);
-        assert_eq!(
-            ticks.iter().map(|t| t.0 / MS).collect::<Vec<_>>(),
-            [0, 500, 1_000, 1_500]
-        );
+        assert_eq!(ticks.iter().map(|t| t.0 / MS).collect::<Vec<_>>(), [0, 500, 1_000, 1_500]);
         assert!(ticks[1..].iter().all(|t| t.2.is_none()));
     }
 
     #[test]
     fn a_missing_pts_is_derived_or_skipped() {
         let mut sampler = Sampler::new(10.0, Duration::from_secs(1)).unwrap();
-        assert!(
-            !sampler.push(None, Some(100 * MS), 'x'),
-            "nothing to derive it from"
-        );
+        assert!(!sampler.push(None, Some(100 * MS), 'x'), "nothing to derive it from");
         assert!(sampler.push(Some(0), Some(100 * MS), 'a'));
         assert!(sampler.poll().is_some());
         assert!(sampler.push(None, None, 'b'));
-        assert_eq!(
-            sampler.poll().map(|t| (t.time, t.pts)),
-            Some((100 * MS, 100 * MS))
-        );
-        assert!(
-            sampler.push(None, None, 'c'),
-            "the period serves where no duration is known"
-        );
+        assert_eq!(sampler.poll().map(|t| (t.time, t.pts)), Some((100 * MS, 100 * MS)));
+        assert!(sampler.push(None, None, 'c'), "the period serves where no duration is known");
         assert_eq!(sampler.poll().map(|t| t.pts), Some(200 * MS));
     }
 
@@ -380,19 +329,13 @@ mod tests {
         let pts: Vec<u64> = (0..3).map(|i| i * 33 * MS).collect();
         assert_eq!(run(10.0, &pts).len(), 1);
         let pts: Vec<u64> = (0..3).map(|i| i * 45 * MS).collect();
-        assert_eq!(
-            run(10.0, &pts).last().map(|t| (t.0, t.1)),
-            Some((100 * MS, 90 * MS))
-        );
+        assert_eq!(run(10.0, &pts).last().map(|t| (t.0, t.1)), Some((100 * MS, 90 * MS)));
     }
 
     #[test]
     fn impossible_settings_are_refused() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
-            assert!(
-                Sampler::<()>::new(rate, Duration::from_secs(1)).is_err(),
-                "{rate}"
-            );
+            assert!(Sampler::<()>::new(rate, Duration::from_secs(1)).is_err(), "{rate}");
         }
         assert!(Sampler::<()>::new(1.0, Duration::ZERO).is_err());
     }
@@ -422,10 +365,8 @@ mod tests {
                     (*time as f64 - exact).abs() < 2.0,
                     "seed {seed}: tick {k} at {time}, not {exact}"
                 );
-                let nearest = distinct
-                    .iter()
-                    .min_by_key(|pts| (pts.abs_diff(*time), **pts))
-                    .unwrap();
+                let nearest =
+                    distinct.iter().min_by_key(|pts| (pts.abs_diff(*time), **pts)).unwrap();
                 assert_eq!(chosen, nearest, "seed {seed}: tick {k} at {time}");
                 assert_eq!(reset.is_some(), k == 0);
             }

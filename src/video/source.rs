@@ -155,11 +155,7 @@ impl Source {
             }
             return;
         }
-        let wait = if self.failure.is_some() {
-            Duration::ZERO
-        } else {
-            LOOK
-        };
+        let wait = if self.failure.is_some() { Duration::ZERO } else { LOOK };
         match self.running.pictures.recv_timeout(wait) {
             Ok(Arrival::Picture(picture)) => self.take(picture),
             Ok(Arrival::End) => {
@@ -184,15 +180,8 @@ impl Source {
                 .pipeline
                 .query_duration::<gst::ClockTime>()
                 .is_some_and(|d| !d.is_zero());
-            self.running.liveness = if recording {
-                Liveness::Recording
-            } else {
-                Liveness::Live
-            };
-            self.running
-                .shared
-                .drops
-                .store(!recording, Ordering::Release);
+            self.running.liveness = if recording { Liveness::Recording } else { Liveness::Live };
+            self.running.shared.drops.store(!recording, Ordering::Release);
         }
         let Some(buffer) = picture.sample.buffer() else {
             return;
@@ -222,9 +211,9 @@ impl Source {
     fn stream_time(&self, sample: &gst::Sample, pts: gst::ClockTime) -> Option<u64> {
         let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
         let time = match self.running.liveness {
-            Liveness::Recording => segment
-                .to_stream_time(pts)
-                .or_else(|| segment.to_running_time(pts)),
+            Liveness::Recording => {
+                segment.to_stream_time(pts).or_else(|| segment.to_running_time(pts))
+            }
             Liveness::Live | Liveness::Unknown => segment.to_running_time(pts),
         };
         time.map(gst::ClockTime::nseconds)
@@ -278,7 +267,8 @@ impl Source {
     /// The error for a source in which only other things than video were seen.
     fn no_video(&self) -> Option<Error> {
         let shared = &self.running.shared;
-        let (sound, text) = (shared.sound.load(Ordering::Acquire), shared.text.load(Ordering::Acquire));
+        let (sound, text) =
+            (shared.sound.load(Ordering::Acquire), shared.text.load(Ordering::Acquire));
         (sound || text).then(|| if sound { self.faults.no_video(true) } else { self.faults.text() })
     }
 
@@ -298,8 +288,7 @@ impl Source {
             if self.idle_since.get_or_insert_with(Instant::now).elapsed() > DEAD {
                 let at = self.newest.map(|newest| newest as f64 / 1e9);
                 let known = self.faults.missing().or_else(|| self.no_video());
-                let error =
-                    known.filter(|_| at.is_none()).unwrap_or_else(|| self.faults.dead(at));
+                let error = known.filter(|_| at.is_none()).unwrap_or_else(|| self.faults.dead(at));
                 return self.finish(Err(error));
             }
         } else {
@@ -308,9 +297,7 @@ impl Source {
         if self.last_arrival.elapsed() > self.timeout {
             let error = match self.faults.missing() {
                 Some(missing) if self.newest.is_none() => missing,
-                _ => self
-                    .faults
-                    .timeout(self.timeout.as_secs_f64(), self.newest.is_none()),
+                _ => self.faults.timeout(self.timeout.as_secs_f64(), self.newest.is_none()),
             };
             self.finish(Err(error));
         }
@@ -396,10 +383,7 @@ fn fill(
     match picture.sample.caps().and_then(device_memory) {
         None => converter.run(picture.serial, &picture.sample, frame)?,
         Some(memory) => {
-            if !download
-                .as_ref()
-                .is_some_and(|download| download.reads(memory))
-            {
+            if !download.as_ref().is_some_and(|download| download.reads(memory)) {
                 *download = Some(Download::new(memory, pipeline.upcast_ref())?);
             }
             if let Some(download) = download {

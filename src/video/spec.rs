@@ -85,34 +85,22 @@ pub(crate) enum Target<'a> {
 impl SourceSpec {
     /// A recording.
     pub fn path(path: impl Into<PathBuf>) -> Self {
-        SourceSpec {
-            path: Some(path.into()),
-            ..Self::default()
-        }
+        SourceSpec { path: Some(path.into()), ..Self::default() }
     }
 
     /// A URI.
     pub fn uri(uri: impl Into<String>) -> Self {
-        SourceSpec {
-            uri: Some(uri.into()),
-            ..Self::default()
-        }
+        SourceSpec { uri: Some(uri.into()), ..Self::default() }
     }
 
     /// A raw pipeline description.
     pub fn pipeline(description: impl Into<String>) -> Self {
-        SourceSpec {
-            pipeline: Some(description.into()),
-            ..Self::default()
-        }
+        SourceSpec { pipeline: Some(description.into()), ..Self::default() }
     }
 
     /// A procedural stream.
     pub fn synth(options: impl Into<String>) -> Self {
-        SourceSpec {
-            synth: Some(options.into()),
-            ..Self::default()
-        }
+        SourceSpec { synth: Some(options.into()), ..Self::default() }
     }
 
     /// Whether this is known, before opening it, to be a recording: it has an
@@ -217,27 +205,11 @@ impl SourceSpec {
         let misplaced = [
             (self.size.is_some() && !camera, "size", "device and csi"),
             (self.fps.is_some() && !camera, "fps", "device and csi"),
-            (
-                self.transport.is_some() && !rtsp,
-                "transport",
-                "an rtsp uri",
-            ),
+            (self.transport.is_some() && !rtsp, "transport", "an rtsp uri"),
             (self.latency.is_some() && !rtsp, "latency", "an rtsp uri"),
-            (
-                self.user.is_some() && !network,
-                "user",
-                "an rtsp or http uri",
-            ),
-            (
-                self.password.is_some() && !network,
-                "password",
-                "an rtsp or http uri",
-            ),
-            (
-                self.tls_verify.is_some() && !tls,
-                "tls_verify",
-                "an rtsps or https uri",
-            ),
+            (self.user.is_some() && !network, "user", "an rtsp or http uri"),
+            (self.password.is_some() && !network, "password", "an rtsp or http uri"),
+            (self.tls_verify.is_some() && !tls, "tls_verify", "an rtsps or https uri"),
         ];
         if let Some((_, key, owner)) = misplaced.iter().find(|(wrong, ..)| *wrong) {
             return no(
@@ -245,22 +217,11 @@ impl SourceSpec {
                 "take it out",
             );
         }
-        if self.password.is_some()
-            && self.user.is_none()
-            && !self
-                .uri
-                .as_deref()
-                .is_some_and(|uri| Address::parse(uri).user.is_some())
-        {
-            return no(
-                "there is a password without a user".into(),
-                "set user = \"…\" beside it",
-            );
+        let user_in_uri = self.uri.as_deref().is_some_and(|uri| Address::parse(uri).user.is_some());
+        if self.password.is_some() && self.user.is_none() && !user_in_uri {
+            return no("there is a password without a user".into(), "set user = \"…\" beside it");
         }
-        if self
-            .size
-            .is_some_and(|size| size.iter().any(|side| !(1..=32_768).contains(side)))
-        {
+        if self.size.is_some_and(|size| size.iter().any(|side| !(1..=32_768).contains(side))) {
             return no(
                 "size is out of range".into(),
                 "write size = [width, height] in pixels, 1 to 32768 each",
@@ -284,11 +245,8 @@ impl SourceSpec {
                 "a jitter buffer needs some hundred milliseconds: \"200 ms\"",
             );
         }
-        if let Some(both) = self
-            .decoder
-            .prefer
-            .iter()
-            .find(|name| self.decoder.forbid.contains(name))
+        if let Some(both) =
+            self.decoder.prefer.iter().find(|name| self.decoder.forbid.contains(name))
         {
             return no(
                 format!("decoder {both:?} is both preferred and forbidden"),
@@ -305,14 +263,12 @@ impl SourceSpec {
 
     /// The RTSP jitter buffer.
     pub fn latency(&self) -> Duration {
-        self.latency
-            .map_or(Duration::from_millis(200), |latency| latency.0)
+        self.latency.map_or(Duration::from_millis(200), |latency| latency.0)
     }
 
     /// How long the source may be silent.
     pub fn timeout(&self) -> Duration {
-        self.timeout
-            .map_or(Duration::from_secs(10), |timeout| timeout.0)
+        self.timeout.map_or(Duration::from_secs(10), |timeout| timeout.0)
     }
 
     /// Whether certificates are checked.
@@ -347,15 +303,12 @@ impl SourceSpec {
         .collect();
         match named[..] {
             [one] => Ok(one),
-            [] => Err(
-                Error::config("checking a source", "it names nothing to open")
-                    .remedy("set one of path, uri, device, csi, pipeline or synth"),
-            ),
-            _ => Err(
-                Error::config("checking a source", "it names more than one thing to open").remedy(
+            [] => Err(Error::config("checking a source", "it names nothing to open")
+                .remedy("set one of path, uri, device, csi, pipeline or synth")),
+            _ => Err(Error::config("checking a source", "it names more than one thing to open")
+                .remedy(
                     "keep one of path, uri, device, csi, pipeline and synth; use a [[stream]] each",
-                ),
-            ),
+                )),
         }
     }
 }
@@ -422,16 +375,10 @@ mod tests {
     #[test]
     fn unknown_keys_and_bare_durations_are_refused() {
         assert!(
-            read("uri = 'rtsp://cam/1'\nlooped = true")
-                .unwrap_err()
-                .to_string()
-                .contains("looped")
+            read("uri = 'rtsp://cam/1'\nlooped = true").unwrap_err().to_string().contains("looped")
         );
         assert!(
-            read("uri = 'rtsp://cam/1'\nlatency = '200'")
-                .unwrap_err()
-                .to_string()
-                .contains("ms")
+            read("uri = 'rtsp://cam/1'\nlatency = '200'").unwrap_err().to_string().contains("ms")
         );
         assert!(read("uri = 'rtsp://cam/1'\ntransport = 'sctp'").is_err());
         assert!(read("uri = 'rtsp://cam/1'\ndecoder = { prefers = [] }").is_err());
@@ -457,16 +404,10 @@ mod tests {
             ("pipeline = ' '", "empty"),
             ("path = '/nonexistent/a.mp4'", "does not exist"),
             ("path = '/'", "directory"),
-            (
-                "uri = 'rtsp://h/'\ndecoder = { prefer = ['a'], forbid = ['a'] }",
-                "both",
-            ),
+            ("uri = 'rtsp://h/'\ndecoder = { prefer = ['a'], forbid = ['a'] }", "both"),
         ] {
             let error = read(text).unwrap().check().unwrap_err().to_string();
-            assert!(
-                error.contains(word) && error.contains("Remedy"),
-                "{text}: {error}"
-            );
+            assert!(error.contains(word) && error.contains("Remedy"), "{text}: {error}");
         }
     }
 

@@ -27,19 +27,11 @@ pub(crate) fn source(options: &str) -> Result<gst_app::AppSrc> {
             .fps(rate)
             .build()
             .map_err(|error| Error::config(doing, error.message))?;
-    let caps = info
-        .to_caps()
-        .map_err(|error| Error::internal(doing, error.message))?;
-    let source = gst_app::AppSrc::builder()
-        .caps(&caps)
-        .format(gst::Format::Time)
-        .max_buffers(2)
-        .build();
+    let caps = info.to_caps().map_err(|error| Error::internal(doing, error.message))?;
+    let source =
+        gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Time).max_buffers(2).build();
     let mut rgb = vec![0; width * height * 3];
-    let stride = info
-        .stride()
-        .first()
-        .map_or(width * 3, |stride| stride.unsigned_abs() as usize);
+    let stride = info.stride().first().map_or(width * 3, |stride| stride.unsigned_abs() as usize);
     let mut index: u64 = 0;
     let time = move |index: u64| {
         gst::ClockTime::try_from(Duration::from_secs_f64(index as f64 / fps)).ok()

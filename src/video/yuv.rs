@@ -47,7 +47,8 @@ struct Coefficients {
 
 impl Coefficients {
     fn new(kr: f64, kb: f64, full: bool) -> Self {
-        let (black, luma_span, chroma_span) = if full { (0, 255.0, 255.0) } else { (16, 219.0, 224.0) };
+        let (black, luma_span, chroma_span) =
+            if full { (0, 255.0, 255.0) } else { (16, 219.0, 224.0) };
         let fixed = |value: f64| (value * f64::from(1 << BITS)).round() as i32;
         let kg = 1.0 - kr - kb;
         let chroma = 255.0 / chroma_span;
@@ -94,7 +95,9 @@ impl Yuv {
             Some(Component {
                 plane: *format.plane().get(index)?,
                 offset: *format.poffset().get(index)? as usize,
-                step: usize::try_from(*format.pixel_stride().get(index)?).ok().filter(|step| *step > 0)?,
+                step: usize::try_from(*format.pixel_stride().get(index)?)
+                    .ok()
+                    .filter(|step| *step > 0)?,
             })
         };
         let colorimetry = info.colorimetry();
@@ -104,7 +107,11 @@ impl Yuv {
             blue: component(1)?,
             red: component(2)?,
             sub: (*format.w_sub().get(1)?, *format.h_sub().get(1)?),
-            coefficients: Coefficients::new(kr, kb, colorimetry.range() == VideoColorRange::Range0_255),
+            coefficients: Coefficients::new(
+                kr,
+                kb,
+                colorimetry.range() == VideoColorRange::Range0_255,
+            ),
             bgr: colour == Colour::Bgr,
             size: (info.width() as usize, info.height() as usize),
         })
@@ -112,7 +119,11 @@ impl Yuv {
 
     /// Writes tight rows of three bytes a pixel. `None` when the picture is
     /// smaller than its format says.
-    pub fn convert(&self, picture: &VideoFrameRef<&gst::BufferRef>, out: &mut Vec<u8>) -> Option<()> {
+    pub fn convert(
+        &self,
+        picture: &VideoFrameRef<&gst::BufferRef>,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let (width, height) = self.size;
         out.clear();
         out.resize(width * height * 3, 0);
@@ -132,7 +143,12 @@ impl Yuv {
                 (y_step, u_step, v_step, shift) => {
                     for (x, pixel) in line.chunks_exact_mut(3).enumerate() {
                         let chroma = x >> shift;
-                        self.put(*y.get(x * y_step)?, *u.get(chroma * u_step)?, *v.get(chroma * v_step)?, pixel);
+                        self.put(
+                            *y.get(x * y_step)?,
+                            *u.get(chroma * u_step)?,
+                            *v.get(chroma * v_step)?,
+                            pixel,
+                        );
                     }
                 }
             }
@@ -141,9 +157,17 @@ impl Yuv {
     }
 
     /// One line, its steps known to the compiler.
-    fn line<const Y: usize, const C: usize, const SHIFT: u32>(&self, y: &[u8], u: &[u8], v: &[u8], line: &mut [u8]) {
+    fn line<const Y: usize, const C: usize, const SHIFT: u32>(
+        &self,
+        y: &[u8],
+        u: &[u8],
+        v: &[u8],
+        line: &mut [u8],
+    ) {
         let pixels = line.chunks_mut(3 << SHIFT);
-        for (((pixels, y), u), v) in pixels.zip(y.chunks(Y << SHIFT)).zip(u.chunks(C)).zip(v.chunks(C)) {
+        for (((pixels, y), u), v) in
+            pixels.zip(y.chunks(Y << SHIFT)).zip(u.chunks(C)).zip(v.chunks(C))
+        {
             let (u, v) = (u[0], v[0]);
             for (pixel, y) in pixels.chunks_exact_mut(3).zip(y.chunks(Y)) {
                 self.put(y[0], u, v, pixel);
@@ -181,15 +205,24 @@ mod tests {
             for full in [false, true] {
                 let coefficients = Coefficients::new(kr, kb, full);
                 for code in 0..16 * 16 * 16_u32 {
-                    let rgb = [code & 15, (code >> 4) & 15, code >> 8].map(|level| f64::from(level) * 17.0);
+                    let rgb = [code & 15, (code >> 4) & 15, code >> 8]
+                        .map(|level| f64::from(level) * 17.0);
                     let luma = kr * rgb[0] + (1.0 - kr - kb) * rgb[1] + kb * rgb[2];
-                    let (black, span, chroma) = if full { (0.0, 1.0, 1.0) } else { (16.0, 219.0 / 255.0, 224.0 / 255.0) };
+                    let (black, span, chroma) =
+                        if full { (0.0, 1.0, 1.0) } else { (16.0, 219.0 / 255.0, 224.0 / 255.0) };
                     let y = (black + luma * span).round() as u8;
-                    let u = (128.0 + (rgb[2] - luma) / (2.0 * (1.0 - kb)) * chroma).round().min(255.0) as u8;
-                    let v = (128.0 + (rgb[0] - luma) / (2.0 * (1.0 - kr)) * chroma).round().min(255.0) as u8;
+                    let u = (128.0 + (rgb[2] - luma) / (2.0 * (1.0 - kb)) * chroma)
+                        .round()
+                        .min(255.0) as u8;
+                    let v = (128.0 + (rgb[0] - luma) / (2.0 * (1.0 - kr)) * chroma)
+                        .round()
+                        .min(255.0) as u8;
                     // Rounding to 8-bit Y′CbCr alone costs up to 0.5 × (1.16 + 2.15) levels.
                     for (got, wanted) in coefficients.rgb(y, u, v).iter().zip(rgb) {
-                        assert!((f64::from(*got) - wanted).abs() <= 2.2, "{rgb:?} {kr} {full}: {got}");
+                        assert!(
+                            (f64::from(*got) - wanted).abs() <= 2.2,
+                            "{rgb:?} {kr} {full}: {got}"
+                        );
                     }
                 }
             }
@@ -203,7 +236,20 @@ mod tests {
         gst::init().unwrap();
         let (width, height) = (7_usize, 5_usize);
         let mut reference = None;
-        for format in [F::I420, F::Yv12, F::Nv12, F::Nv21, F::Yuy2, F::Uyvy, F::Yvyu, F::Y444, F::Y42b, F::Ayuv, F::Y41b, F::V308] {
+        for format in [
+            F::I420,
+            F::Yv12,
+            F::Nv12,
+            F::Nv21,
+            F::Yuy2,
+            F::Uyvy,
+            F::Yvyu,
+            F::Y444,
+            F::Y42b,
+            F::Ayuv,
+            F::Y41b,
+            F::V308,
+        ] {
             let info = VideoInfo::builder(format, width as u32, height as u32)
                 .colorimetry(&"bt709".parse().unwrap())
                 .build()
@@ -228,7 +274,8 @@ mod tests {
             let buffer = gst::Buffer::from_slice(bytes);
             let picture = VideoFrameRef::from_buffer_ref_readable(&buffer, &info).unwrap();
             let (mut rgb, mut bgr) = (Vec::new(), Vec::new());
-            let yuv = Yuv::new(&info, Colour::Rgb).unwrap_or_else(|| panic!("{format:?} is not served"));
+            let yuv =
+                Yuv::new(&info, Colour::Rgb).unwrap_or_else(|| panic!("{format:?} is not served"));
             yuv.convert(&picture, &mut rgb).unwrap();
             Yuv::new(&info, Colour::Bgr).unwrap().convert(&picture, &mut bgr).unwrap();
             assert_eq!(rgb.len(), width * height * 3);

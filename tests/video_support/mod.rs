@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use gst::glib;
+use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_rtsp_server as rtsp_server;
-use gst::glib;
-use gst::prelude::*;
 use rtsp_server::prelude::*;
 
 use kinewatch::error::{Error, Kind, Result};
 use kinewatch::stop::Stop;
-use kinewatch::video::{Colour, Frame, FrameSource, Next, Orientation, Pace, Reset, Source, SourceSpec, Want};
+use kinewatch::video::{
+    Colour, Frame, FrameSource, Next, Orientation, Pace, Reset, Source, SourceSpec, Want,
+};
 
 /// Nothing in these tests may take longer.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -45,13 +47,17 @@ impl Clip {
             .build();
         let source = gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Time).build();
         let mux = gst::ElementFactory::make("matroskamux").build().unwrap();
-        let sink = gst::ElementFactory::make("filesink").property("location", path.to_str().unwrap()).build().unwrap();
+        let sink = gst::ElementFactory::make("filesink")
+            .property("location", path.to_str().unwrap())
+            .build()
+            .unwrap();
         pipeline.add_many([source.upcast_ref(), &mux, &sink]).unwrap();
         gst::Element::link_many([source.upcast_ref(), &mux, &sink]).unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
         let stride = width.div_ceil(4) * 4;
         for (index, time) in times.iter().enumerate() {
-            let mut buffer = gst::Buffer::from_slice(vec![(10 + 10 * index) as u8; stride * height]);
+            let mut buffer =
+                gst::Buffer::from_slice(vec![(10 + 10 * index) as u8; stride * height]);
             buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(*time));
             source.push_buffer(buffer).unwrap();
         }
@@ -61,10 +67,18 @@ impl Clip {
 
     /// Three frames of one colour in H.264, its Y′CbCr computed here:
     /// `weights` are the luma coefficients of R, G and B, `full` the range.
-    pub fn solid(&self, path: &Path, rgb: [u8; 3], weights: [f64; 3], full: bool, colorimetry: &str) {
+    pub fn solid(
+        &self,
+        path: &Path,
+        rgb: [u8; 3],
+        weights: [f64; 3],
+        full: bool,
+        colorimetry: &str,
+    ) {
         let [r, g, b] = rgb.map(f64::from);
         let luma = weights[0] * r + weights[1] * g + weights[2] * b;
-        let (black, span, chroma) = if full { (0.0, 1.0, 1.0) } else { (16.0, 219.0 / 255.0, 224.0 / 255.0) };
+        let (black, span, chroma) =
+            if full { (0.0, 1.0, 1.0) } else { (16.0, 219.0 / 255.0, 224.0 / 255.0) };
         let y = black + luma * span;
         let u = 128.0 + (b - luma) / (2.0 * (1.0 - weights[2])) * chroma;
         let v = 128.0 + (r - luma) / (2.0 * (1.0 - weights[0])) * chroma;
@@ -100,7 +114,9 @@ fn wait_for_end(pipeline: &gst::Pipeline, what: &str) {
     pipeline.set_state(gst::State::Null).unwrap();
     match message.as_ref().map(|message| message.view()) {
         Some(gst::MessageView::Eos(_)) => {}
-        Some(gst::MessageView::Error(error)) => panic!("making {what}: {} {:?}", error.error(), error.debug()),
+        Some(gst::MessageView::Error(error)) => {
+            panic!("making {what}: {} {:?}", error.error(), error.debug())
+        }
         _ => panic!("making {what} did not end"),
     }
 }
@@ -144,7 +160,13 @@ pub fn play(spec: &SourceSpec, rate: f64, pace: Pace) -> Source {
     play_as(spec, rate, pace, Colour::Rgb).unwrap()
 }
 
-fn read(spec: &SourceSpec, rate: f64, pace: Pace, colour: Colour, most: usize) -> Result<Vec<Shot>> {
+fn read(
+    spec: &SourceSpec,
+    rate: f64,
+    pace: Pace,
+    colour: Colour,
+    most: usize,
+) -> Result<Vec<Shot>> {
     let start = Instant::now();
     let mut source = play_as(spec, rate, pace, colour)?;
     let mut frame = Frame::new(colour);
@@ -332,7 +354,10 @@ fn serve(mut stream: TcpStream, body: &[u8], wanted: Option<&str>) -> Option<()>
         }
     }
     let mut answer = |status: &str, extra: &str, body: &[u8]| {
-        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{extra}\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{extra}\r\n",
+            body.len()
+        );
         stream.write_all(head.as_bytes()).ok()?;
         if !request.starts_with("HEAD") {
             stream.write_all(body).ok()?;
@@ -352,8 +377,16 @@ fn serve(mut stream: TcpStream, body: &[u8], wanted: Option<&str>) -> Option<()>
     let from: usize = from.parse().ok()?;
     let to = to.parse::<usize>().map_or(body.len(), |to| (to + 1).min(body.len()));
     if from >= to {
-        return answer("416 Range Not Satisfiable", &format!("Content-Range: bytes */{}\r\n", body.len()), b"");
+        return answer(
+            "416 Range Not Satisfiable",
+            &format!("Content-Range: bytes */{}\r\n", body.len()),
+            b"",
+        );
     }
-    let extra = format!("Accept-Ranges: bytes\r\nContent-Range: bytes {from}-{}/{}\r\n", to - 1, body.len());
+    let extra = format!(
+        "Accept-Ranges: bytes\r\nContent-Range: bytes {from}-{}/{}\r\n",
+        to - 1,
+        body.len()
+    );
     answer("206 Partial Content", &extra, &body[from..to])
 }
