@@ -16,6 +16,9 @@ use crate::video::Colour;
 /// Fractional bits of the coefficients.
 const BITS: u32 = 16;
 
+/// Pixels that are converted together.
+const BLOCK: usize = 64;
+
 /// The conversion for one format of pictures.
 pub(crate) struct Yuv {
     luma: Component,
@@ -64,13 +67,15 @@ impl Coefficients {
 
     #[inline(always)]
     fn rgb(&self, y: u8, u: u8, v: u8) -> [u8; 3] {
-        let y = (i32::from(y) - self.black) * self.luma + (1 << (BITS - 1));
-        let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
+        // Nothing here can overflow: 24 bits are used. Saying so lets the
+        // compiler make vector instructions of it in spite of overflow checks.
+        let y = i32::from(y).wrapping_sub(self.black).wrapping_mul(self.luma).wrapping_add(1 << (BITS - 1));
+        let (u, v) = (i32::from(u).wrapping_sub(128), i32::from(v).wrapping_sub(128));
         let level = |sum: i32| (sum >> BITS).clamp(0, 255) as u8;
         [
-            level(y + self.red_of_v * v),
-            level(y + self.green_of_u * u + self.green_of_v * v),
-            level(y + self.blue_of_u * u),
+            level(y.wrapping_add(self.red_of_v.wrapping_mul(v))),
+            level(y.wrapping_add(self.green_of_u.wrapping_mul(u)).wrapping_add(self.green_of_v.wrapping_mul(v))),
+            level(y.wrapping_add(self.blue_of_u.wrapping_mul(u))),
         ]
     }
 }
@@ -156,7 +161,8 @@ impl Yuv {
         Some(())
     }
 
-    /// One line, its steps known to the compiler.
+    /// One line, its steps known to the compiler: a block at a time, channel by
+    /// channel, so that it becomes vector instructions.
     fn line<const Y: usize, const C: usize, const SHIFT: u32>(
         &self,
         y: &[u8],
@@ -164,13 +170,32 @@ impl Yuv {
         v: &[u8],
         line: &mut [u8],
     ) {
-        let pixels = line.chunks_mut(3 << SHIFT);
-        for (((pixels, y), u), v) in
-            pixels.zip(y.chunks(Y << SHIFT)).zip(u.chunks(C)).zip(v.chunks(C))
-        {
-            let (u, v) = (u[0], v[0]);
-            for (pixel, y) in pixels.chunks_exact_mut(3).zip(y.chunks(Y)) {
-                self.put(y[0], u, v, pixel);
+        let chroma = BLOCK >> SHIFT;
+        let blocks = y.chunks(BLOCK * Y).zip(u.chunks(chroma * C)).zip(v.chunks(chroma * C));
+        for (pixels, ((y, u), v)) in line.chunks_mut(BLOCK * 3).zip(blocks) {
+            let (mut ys, mut us, mut vs) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+            for (to, from) in ys.iter_mut().zip(y.iter().step_by(Y)) {
+                *to = *from;
+            }
+            for (to, from) in us.chunks_exact_mut(1 << SHIFT).zip(u.iter().step_by(C)) {
+                to.fill(*from);
+            }
+            for (to, from) in vs.chunks_exact_mut(1 << SHIFT).zip(v.iter().step_by(C)) {
+                to.fill(*from);
+            }
+            let mut channels = [[0; BLOCK]; 3];
+            let [red, green, blue] = &mut channels;
+            for x in 0..BLOCK {
+                [red[x], green[x], blue[x]] = self.coefficients.rgb(ys[x], us[x], vs[x]);
+            }
+            if self.bgr {
+                channels.swap(0, 2);
+            }
+            let [first, second, third] = &channels;
+            for (((pixel, first), second), third) in
+                pixels.chunks_exact_mut(3).zip(first).zip(second).zip(third)
+            {
+                pixel.copy_from_slice(&[*first, *second, *third]);
             }
         }
     }
