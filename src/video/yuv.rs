@@ -69,12 +69,18 @@ impl Coefficients {
     fn rgb(&self, y: u8, u: u8, v: u8) -> [u8; 3] {
         // Nothing here can overflow: 24 bits are used. Saying so lets the
         // compiler make vector instructions of it in spite of overflow checks.
-        let y = i32::from(y).wrapping_sub(self.black).wrapping_mul(self.luma).wrapping_add(1 << (BITS - 1));
+        let y = i32::from(y)
+            .wrapping_sub(self.black)
+            .wrapping_mul(self.luma)
+            .wrapping_add(1 << (BITS - 1));
         let (u, v) = (i32::from(u).wrapping_sub(128), i32::from(v).wrapping_sub(128));
         let level = |sum: i32| (sum >> BITS).clamp(0, 255) as u8;
         [
             level(y.wrapping_add(self.red_of_v.wrapping_mul(v))),
-            level(y.wrapping_add(self.green_of_u.wrapping_mul(u)).wrapping_add(self.green_of_v.wrapping_mul(v))),
+            level(
+                y.wrapping_add(self.green_of_u.wrapping_mul(u))
+                    .wrapping_add(self.green_of_v.wrapping_mul(v)),
+            ),
             level(y.wrapping_add(self.blue_of_u.wrapping_mul(u))),
         ]
     }
