@@ -15,7 +15,7 @@ pub(crate) fn source(options: &str) -> Result<gst_app::AppSrc> {
     let doing = "setting up a synth stream";
     let options: synth::Options = options.parse()?;
     let mut stream = synth::Stream::new(&options)?;
-    let (width, height, fps) = (stream.width(), stream.height(), stream.fps());
+    let (width, height, fps) = (options.width, options.height, options.fps);
     let rate = gst::Fraction::approximate_f64(fps)
         .filter(|_| fps > 0.0)
         .ok_or_else(|| Error::config(doing, format!("{fps} frames a second are impossible")))?;
