@@ -111,6 +111,11 @@ impl Faults {
         Error::data(&self.doing, fault).remedy("name a source that has a video track")
     }
 
+    /// A file of no bytes.
+    pub fn empty_file(&self) -> Error {
+        Error::data(&self.doing, "the file is empty").remedy("record or copy it again")
+    }
+
     /// Text where video should be.
     pub fn text(&self) -> Error {
         Error::data(&self.doing, "it is a text file, not a video").remedy("name a video file")

@@ -109,6 +109,10 @@ impl Source {
         })?;
         let sampler = Sampler::new(want.rate, want.max_gap)?;
         let mut faults = Faults::new(name, spec);
+        let file = spec.file().and_then(|path| std::fs::metadata(path).ok());
+        if file.is_some_and(|file| file.is_file() && file.len() == 0) {
+            return Err(faults.empty_file());
+        }
         let running = Running::start(spec, &mut faults)?;
         Ok(Source {
             pacer: (pace == Pace::RealTime).then(|| Pacer::new(want.max_gap)),

@@ -289,6 +289,17 @@ impl SourceSpec {
         address
     }
 
+    /// The file of a recording, if this is one.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self.target() {
+            Ok(Target::Path(path)) => Some(path.to_owned()),
+            Ok(Target::Uri(uri)) => {
+                gstreamer::glib::filename_from_uri(uri).ok().map(|(path, _)| path)
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn target(&self) -> Result<Target<'_>> {
         let named: heapless::Vec<Target<'_>, 6> = [
             self.path.as_deref().map(Target::Path),
@@ -327,9 +338,6 @@ fn check_file(doing: &str, path: &Path) -> Result<()> {
         return Err(
             Error::config(doing, "it is a directory, not a video").remedy("name one file in it")
         );
-    }
-    if meta.is_file() && meta.len() == 0 {
-        return Err(Error::data(doing, "the file is empty").remedy("record or copy it again"));
     }
     Ok(())
 }
