@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod clip;
 pub mod config;
+pub mod duration;
 pub mod error;
 pub mod label;
 pub mod metric;

@@ -123,4 +123,10 @@ pub trait FrameSource: Send {
     /// Whether this is a live source: frames that are not taken in time are
     /// lost, and losing the source is not its end.
     fn live(&self) -> bool;
+
+    /// Pictures that a live source lost since it was opened because they were
+    /// not taken in time.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }

@@ -1,0 +1,405 @@
+//! The GStreamer source of sampled frames.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
+use gst::prelude::*;
+use gstreamer as gst;
+
+use crate::error::{Error, Result};
+use crate::stop::Stop;
+use crate::video::convert::Converter;
+use crate::video::download::{Download, device_memory};
+use crate::video::fault::Faults;
+use crate::video::pacer::Pacer;
+use crate::video::pipeline::{Arrival, Liveness, Picture, Running};
+use crate::video::sampler::Tick;
+use crate::video::spec::SourceSpec;
+use crate::video::{Colour, Frame, FrameSource, Next, Pace, Sampler};
+
+/// How often a waiting source looks at the stop flag and the pipeline's messages.
+const LOOK: Duration = Duration::from_millis(50);
+/// So many pictures without a presentation time, and none with one, are an error.
+const TIMELESS: u32 = 100;
+/// How long a recording's pipeline may have no running thread before it is
+/// taken for dead.
+const DEAD: Duration = Duration::from_secs(1);
+/// A recording that ends this much before its header says is worth a warning.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// What the session wants of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Want {
+    /// Sampled frames a second.
+    pub rate: f64,
+    /// Channels of a sampled frame.
+    pub colour: Colour,
+    /// The longest forward step of PTS within one clip.
+    pub max_gap: Duration,
+}
+
+/// Opens a source. `name` is the stream's name, for errors; the source ends
+/// when `stop` is asked.
+///
+/// It returns as soon as the pipeline is started; what can only be known later
+/// (an unreachable camera, a damaged file) comes from [`FrameSource::next`].
+///
+/// # Errors
+/// See [`Source::open`].
+pub fn open(
+    name: &str,
+    spec: &SourceSpec,
+    want: &Want,
+    pace: Pace,
+    stop: &Stop,
+) -> Result<Box<dyn FrameSource>> {
+    Ok(Box::new(Source::open(name, spec, want, pace, stop)?))
+}
+
+/// A GStreamer pipeline with a sampler behind it. Pictures that the sampler
+/// does not keep are never converted.
+pub struct Source {
+    running: Running,
+    faults: Faults,
+    sampler: Sampler<Picture>,
+    converter: Converter,
+    download: Option<Download>,
+    /// `None` for pictures as fast as they come.
+    pacer: Option<Pacer>,
+    /// A picture that is not due yet, its PTS and duration, and when it is due.
+    waiting: Option<(Picture, Option<u64>, Option<u64>, Instant)>,
+    stop: Stop,
+    timeout: Duration,
+    last_arrival: Instant,
+    /// PTS of the newest picture, in nanoseconds.
+    newest: Option<u64>,
+    /// What is taken off every PTS: the first one, where a recording's clock
+    /// begins anywhere.
+    origin: Option<u64>,
+    timeless: u32,
+    /// Since when no thread of the pipeline runs.
+    idle_since: Option<Instant>,
+    /// An error that the pipeline reported; pictures before it are used first.
+    failure: Option<Error>,
+    /// How it ended, once it did and the last ticks are to be given.
+    over: Option<Result<Next>>,
+}
+
+impl Source {
+    /// Opens a source; see [`open`].
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) for what
+    /// [`SourceSpec::check`] refuses and for an impossible rate;
+    /// [`Kind::Unavailable`](crate::error::Kind::Unavailable) for a plugin or a
+    /// camera that is missing.
+    pub fn open(
+        name: &str,
+        spec: &SourceSpec,
+        want: &Want,
+        pace: Pace,
+        stop: &Stop,
+    ) -> Result<Self> {
+        spec.check()?;
+        gst::init().map_err(|error| {
+            Error::unavailable("starting GStreamer", error.message()).remedy(
+                "install the Debian packages libgstreamer1.0-0 and gstreamer1.0-plugins-base",
+            )
+        })?;
+        let sampler = Sampler::new(want.rate, want.max_gap)?;
+        let mut faults = Faults::new(name, spec);
+        let file = spec.file().and_then(|path| std::fs::metadata(path).ok());
+        if file.is_some_and(|file| file.is_file() && file.len() == 0) {
+            return Err(faults.empty_file());
+        }
+        let running = Running::start(spec, &mut faults)?;
+        Ok(Source {
+            pacer: (pace == Pace::RealTime).then(|| Pacer::new(want.max_gap)),
+            running,
+            faults,
+            sampler,
+            converter: Converter::new(want.colour),
+            download: None,
+            waiting: None,
+            stop: stop.clone(),
+            timeout: spec.timeout(),
+            last_arrival: Instant::now(),
+            newest: None,
+            origin: None,
+            timeless: 0,
+            idle_since: None,
+            failure: None,
+            over: None,
+        })
+    }
+
+    /// Pictures that were converted since the start: those that the sampler kept.
+    pub fn conversions(&self) -> u64 {
+        self.converter.conversions()
+    }
+
+    /// Pictures that were decoded since the start and reached the sampler's queue.
+    pub fn decoded(&self) -> u64 {
+        self.running.decoded()
+    }
+
+    /// One step: a picture, the end, or a look around.
+    fn step(&mut self) {
+        self.read_messages();
+        if let Some((_, _, _, due)) = &self.waiting {
+            let left = due.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                std::thread::sleep(left.min(LOOK));
+                return;
+            }
+            if let Some((mut picture, pts, duration, due)) = self.waiting.take() {
+                picture.arrived = due.max(picture.arrived);
+                self.keep(picture, pts, duration);
+            }
+            return;
+        }
+        let wait = if self.failure.is_some() { Duration::ZERO } else { LOOK };
+        match self.running.pictures.recv_timeout(wait) {
+            Ok(Arrival::Picture(picture)) => self.take(picture),
+            Ok(Arrival::End) => {
+                self.read_messages();
+                let outcome = self.outcome_of_end();
+                self.finish(outcome);
+            }
+            Err(RecvTimeoutError::Timeout) => self.look_around(),
+            Err(RecvTimeoutError::Disconnected) => {
+                let lost = Error::internal(self.faults.doing(), "the pipeline is gone");
+                self.finish(Err(lost));
+            }
+        }
+    }
+
+    fn take(&mut self, picture: Picture) {
+        self.last_arrival = Instant::now();
+        self.idle_since = None;
+        if self.running.liveness == Liveness::Unknown {
+            let recording = self
+                .running
+                .pipeline
+                .query_duration::<gst::ClockTime>()
+                .is_some_and(|d| !d.is_zero());
+            self.running.liveness = if recording { Liveness::Recording } else { Liveness::Live };
+            self.running.shared.drops.store(!recording, Ordering::Release);
+        }
+        let Some(buffer) = picture.sample.buffer() else {
+            return;
+        };
+        let duration = buffer.duration().map(gst::ClockTime::nseconds);
+        let pts = match buffer.pts().map(|pts| self.stream_time(&picture.sample, pts)) {
+            // Outside its segment: decoded for those after it, not to be shown.
+            Some(None) => return,
+            Some(Some(time)) => {
+                let anywhere = self.running.liveness == Liveness::Recording
+                    && self.running.shared.clock_begins_anywhere.load(Ordering::Acquire);
+                let origin = *self.origin.get_or_insert(if anywhere { time } else { 0 });
+                Some(time.saturating_sub(origin))
+            }
+            None => None,
+        };
+        match (&mut self.pacer, pts) {
+            (Some(pacer), Some(time)) if self.running.liveness == Liveness::Recording => {
+                let due = pacer.due(time, Instant::now());
+                self.waiting = Some((picture, pts, duration, due));
+            }
+            _ => self.keep(picture, pts, duration),
+        }
+    }
+
+    /// Position in a recording, running time of a live source, in nanoseconds.
+    fn stream_time(&self, sample: &gst::Sample, pts: gst::ClockTime) -> Option<u64> {
+        let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+        let time = match self.running.liveness {
+            Liveness::Recording => {
+                segment.to_stream_time(pts).or_else(|| segment.to_running_time(pts))
+            }
+            Liveness::Live | Liveness::Unknown => segment.to_running_time(pts),
+        };
+        time.map(gst::ClockTime::nseconds)
+    }
+
+    fn keep(&mut self, picture: Picture, pts: Option<u64>, duration: Option<u64>) {
+        let taken = self.sampler.push(pts, duration, picture);
+        if pts.is_some() {
+            self.newest = pts;
+        } else if !taken && self.newest.is_none() {
+            self.timeless += 1;
+            if self.timeless >= TIMELESS {
+                let error = self.faults.no_times();
+                self.finish(Err(error));
+            }
+        }
+    }
+
+    fn outcome_of_end(&mut self) -> Result<Next> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        let shared = &self.running.shared;
+        match self.newest {
+            None => Err(match self.faults.missing() {
+                Some(missing) => missing,
+                None if self.timeless > 0 => self.faults.no_times(),
+                None if !shared.video.load(Ordering::Acquire) => {
+                    self.no_video().unwrap_or_else(|| self.faults.no_video(false))
+                }
+                None => self.faults.empty(),
+            }),
+            Some(_) if self.live() => Err(self.faults.ended()),
+            Some(newest) => {
+                let announced = self.running.pipeline.query_duration::<gst::ClockTime>();
+                if let Some(announced) = announced.map(Duration::from)
+                    && announced > Duration::from_nanos(newest) + SHORT
+                {
+                    log::warn!(
+                        "{}: it ends at {:.1} s of the {:.1} s that its header says: cut off or damaged",
+                        self.faults.doing(),
+                        newest as f64 / 1e9,
+                        announced.as_secs_f64()
+                    );
+                }
+                Ok(Next::End)
+            }
+        }
+    }
+
+    /// The error for a source in which only other things than video were seen.
+    fn no_video(&self) -> Option<Error> {
+        let shared = &self.running.shared;
+        let (sound, text) =
+            (shared.sound.load(Ordering::Acquire), shared.text.load(Ordering::Acquire));
+        (sound || text).then(|| if sound { self.faults.no_video(true) } else { self.faults.text() })
+    }
+
+    fn look_around(&mut self) {
+        if let Some(error) = self.failure.take() {
+            return self.finish(Err(error));
+        }
+        let shared = &self.running.shared;
+        if shared.all_tracks.load(Ordering::Acquire) && !shared.video.load(Ordering::Acquire) {
+            let error = self.faults.missing().or_else(|| self.no_video());
+            let error = error.unwrap_or_else(|| self.faults.no_video(false));
+            return self.finish(Err(error));
+        }
+        // GStreamer 1.22's decodebin can lose the error of a demuxer that fails
+        // at once; all its threads then rest, and nothing more is said.
+        if self.running.liveness == Liveness::Recording && self.running.is_idle() {
+            if self.idle_since.get_or_insert_with(Instant::now).elapsed() > DEAD {
+                let at = self.newest.map(|newest| newest as f64 / 1e9);
+                let known = self.faults.missing().or_else(|| self.no_video());
+                let error = known.filter(|_| at.is_none()).unwrap_or_else(|| self.faults.dead(at));
+                return self.finish(Err(error));
+            }
+        } else {
+            self.idle_since = None;
+        }
+        if self.last_arrival.elapsed() > self.timeout {
+            let error = match self.faults.missing() {
+                Some(missing) if self.newest.is_none() => missing,
+                _ => self.faults.timeout(self.timeout.as_secs_f64(), self.newest.is_none()),
+            };
+            self.finish(Err(error));
+        }
+    }
+
+    /// Takes the pipeline's messages, so that they do not pile up either.
+    fn read_messages(&mut self) {
+        while let Some(message) = self.running.bus.pop() {
+            match message.view() {
+                gst::MessageView::Error(error) if self.failure.is_none() => {
+                    let at = self.newest.map(|newest| newest as f64 / 1e9);
+                    let no_track = at.is_none()
+                        && error.error().matches(gst::StreamError::Failed)
+                        && !self.running.shared.video.load(Ordering::Acquire);
+                    let no_video = if no_track { self.no_video() } else { None };
+                    self.failure = Some(no_video.unwrap_or_else(|| {
+                        self.faults.error(&error.error(), error.debug().as_deref(), at)
+                    }));
+                }
+                gst::MessageView::Warning(warning) => {
+                    log::warn!(
+                        "{}: {}",
+                        self.faults.doing(),
+                        crate::video::address::shown(warning.error().message())
+                    );
+                }
+                gst::MessageView::Element(_) => self.faults.note_missing(&message),
+                gst::MessageView::Latency(_) => {
+                    let _ = self.running.pipeline.recalculate_latency();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(&mut self, outcome: Result<Next>) {
+        self.sampler.finish();
+        self.over.get_or_insert(outcome);
+    }
+}
+
+impl FrameSource for Source {
+    fn next(&mut self, frame: &mut Frame) -> Result<Next> {
+        loop {
+            if self.stop.asked() {
+                return Ok(Next::End);
+            }
+            if let Some(tick) = self.sampler.poll() {
+                fill(
+                    &mut self.converter,
+                    &mut self.download,
+                    &self.running.pipeline,
+                    &tick,
+                    frame,
+                )?;
+                return Ok(Next::Frame);
+            }
+            if let Some(outcome) = &self.over {
+                return outcome.clone();
+            }
+            self.step();
+        }
+    }
+
+    fn live(&self) -> bool {
+        self.running.liveness != Liveness::Recording
+    }
+
+    fn dropped(&self) -> u64 {
+        self.running.shared.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Converts a kept picture into `frame`.
+fn fill(
+    converter: &mut Converter,
+    download: &mut Option<Download>,
+    pipeline: &gst::Pipeline,
+    tick: &Tick<'_, Picture>,
+    frame: &mut Frame,
+) -> Result<()> {
+    let picture = tick.item;
+    match picture.sample.caps().and_then(device_memory) {
+        None => converter.run(picture.serial, &picture.sample, frame)?,
+        Some(memory) => {
+            if !download.as_ref().is_some_and(|download| download.reads(memory)) {
+                *download = Some(Download::new(memory, pipeline.upcast_ref())?);
+            }
+            if let Some(download) = download {
+                let sample = download.run(&picture.sample)?;
+                converter.run(picture.serial, &sample, frame)?;
+            }
+        }
+    }
+    frame.orientation = picture.orientation;
+    frame.tick_time = Duration::from_nanos(tick.time);
+    frame.pts = Duration::from_nanos(tick.pts);
+    frame.arrived = picture.arrived;
+    frame.reset = tick.reset;
+    Ok(())
+}
