@@ -165,7 +165,7 @@ impl Cover {
             share: if rng.chance(0.65) { 1.0 } else { rng.range(0.82, 1.0) },
             angle: rng.range(0.0, std::f32::consts::TAU),
             colour: [luma * (1.0 + warm), luma, luma * (1.0 - warm)],
-            grain: if rng.chance(0.5) { 0.0 } else { rng.range(0.0, 0.35) },
+            grain: if rng.chance(0.5) { 0.0 } else { rng.range(0.0, 0.5) },
             grain_scale: rng.log_range(0.7, 5.0),
             glow: if rng.chance(0.4) { (rng.unit(), rng.unit(), rng.range(0.02, 0.3)) } else { (0.0, 0.0, 0.0) },
             soft: rng.log_range(0.01, 0.3),

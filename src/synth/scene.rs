@@ -75,8 +75,16 @@ impl Scene {
             _ => clouds(&mut painter, rng, &palette, world_width, world_height),
         }
         // Small hard-edged things make every scene sharp somewhere: without
-        // them a plain wall could not be told from one out of focus.
-        for _ in 0..rng.int(6, 60) {
+        // them a plain wall could not be told from one out of focus. Some scenes
+        // are little more than a plain floor, with fine grain and a mark or two.
+        let bare = rng.chance(0.15);
+        if bare {
+            let mut floor = palette.surface(rng, 0.0);
+            (floor.pattern, floor.grain) = (Pattern::Plain, rng.range(0.01, 0.15));
+            (floor.grain_scale, floor.shade) = (rng.range(20.0, 60.0), rng.range(-0.2, 0.2));
+            painter.band(0.0, world_height, floor);
+        }
+        for _ in 0..if bare { rng.int(2, 14) } else { rng.int(6, 60) } {
             let shape = Shape {
                 x: rng.range(0.0, world_width),
                 y: rng.range(0.0, world_height),

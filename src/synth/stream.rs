@@ -96,7 +96,7 @@ impl Stream {
             tremble: (Wobble::new(&mut rng, 0.5, 8.0), Wobble::new(&mut rng, 0.5, 8.0), tremble),
             leaves,
             screen,
-            metering: if rng.chance(0.5) { 0.0 } else { rng.range(0.1, 0.7) },
+            metering: if rng.chance(0.3) { 0.0 } else { rng.log_range(0.2, 6.0) },
             shutter: rng.range(0.002, 0.03),
             image: Image::new(width, height),
             scratch: Image::new(width, height),
@@ -200,7 +200,10 @@ impl Stream {
             pose.x = 0.5 + (x * cos + y * sin) * unit / width;
             pose.foot = 0.5 + y * cos - x * sin;
             pose.smear = (pose.smear * self.shutter * 100.0 * width / unit).min(0.1) + smear.0.hypot(smear.1);
-            metered += actor.figure.brightness(&pose, width / unit);
+            // Exposure control takes its time.
+            for lag in [0.2, 0.5, 0.9] {
+                metered += actor.figure.brightness(&actor.pose(time - lag), width / unit) / 3.0;
+            }
             actor.figure.draw(&mut self.image, &self.scene.texture, &pose, time, &hidden);
         }
 
@@ -209,7 +212,7 @@ impl Stream {
             _ => None,
         };
         // A white car makes the camera darken the whole picture.
-        let exposure = (1.0 - self.metering * metered).clamp(0.5, 1.4);
+        let exposure = (1.0 - self.metering * metered).clamp(0.45, 1.6);
         shine(&mut self.image, light, light_base * exposure, time);
         if let Some(Fault::Defocus(blur)) = &segment.fault {
             self.image.blur(blur.sigma_at(time) * width, &mut self.scratch);
