@@ -27,10 +27,7 @@ fn run() -> Result<()> {
     let doing = "comparing logits";
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [bundle, frames, rest @ ..] = arguments.as_slice() else {
-        return Err(Error::config(
-            doing,
-            "expected BUNDLE FRAMES [MODE [THREADS]]",
-        ));
+        return Err(Error::config(doing, "expected BUNDLE FRAMES [MODE [THREADS]]"));
     };
     let mode = match rest.first() {
         None => None,
@@ -51,24 +48,15 @@ fn run() -> Result<()> {
         folder => Bundle::load(Path::new(folder))?,
     };
     let model = Model::load(bundle, mode, threads)?;
-    eprintln!(
-        "loaded in {:.3} s: {:#?}",
-        began.elapsed().as_secs_f64(),
-        model.facts()
-    );
+    eprintln!("loaded in {:.3} s: {:#?}", began.elapsed().as_secs_f64(), model.facts());
 
     let bytes = std::fs::read(frames).map_err(|error| Error::unavailable(doing, error))?;
-    let values: Vec<f32> = bytes
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+    let values: Vec<f32> =
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     let mut classifier = model.classifier()?;
     let mut out = std::io::stdout().lock();
     let mut steps: Vec<Duration> = Vec::new();
-    for (at, frame) in values
-        .chunks_exact(model.bundle().input().frame_len())
-        .enumerate()
-    {
+    for (at, frame) in values.chunks_exact(model.bundle().input().frame_len()).enumerate() {
         let began = Instant::now();
         let logits = classifier.push(frame, true)?;
         let took = began.elapsed();
@@ -80,11 +68,7 @@ fn run() -> Result<()> {
     }
     steps.sort();
     if let Some(median) = steps.get(steps.len() / 2) {
-        eprintln!(
-            "{} steps, median {:.3} ms",
-            steps.len(),
-            median.as_secs_f64() * 1e3
-        );
+        eprintln!("{} steps, median {:.3} ms", steps.len(), median.as_secs_f64() * 1e3);
     }
     Ok(())
 }

@@ -33,12 +33,7 @@ impl Error {
     /// `doing` says what was being done and to what (`opening video "a.mp4"`);
     /// `fault` says what stood in the way.
     pub fn new(kind: Kind, doing: impl Into<String>, fault: impl fmt::Display) -> Self {
-        Error {
-            kind,
-            doing: doing.into(),
-            fault: fault.to_string(),
-            remedy: None,
-        }
+        Error { kind, doing: doing.into(), fault: fault.to_string(), remedy: None }
     }
 
     /// [`Kind::Config`].

@@ -10,12 +10,14 @@
 
 pub mod cli;
 pub mod clip;
+pub mod clock;
 pub mod config;
 pub mod duration;
 pub mod error;
 pub mod label;
 pub mod metric;
 pub mod model;
+pub mod nearest;
 pub mod predict;
 pub mod service;
 pub mod session;

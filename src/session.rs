@@ -1,1 +1,405 @@
 //! One stream end to end: the only place that joins the rooms.
+//!
+//! Two threads: the *feeder* takes sampled frames from the source and
+//! normalises them into recycled buffers; the *runner* pushes those into the
+//! model and turns what it says into predictions. Between them lies a bounded
+//! queue. A recording waits for the model, so that nothing is dropped; of a
+//! live stream the newest clip wins.
+
+mod queue;
+mod scorer;
+mod stamp;
+mod summary;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::clip::{InputSpec, Preprocess};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::label::Track;
+use crate::model::{Bundle, Classifier, Output, Task};
+use crate::predict::{Moment, PredictOptions, Predictor};
+use crate::sink::{Flow, Record, Sinks};
+use crate::stop::Stop;
+use crate::video::{Frame, FrameSource, Next, Reset};
+use queue::{Consumer, Overflow, Producer, queue};
+use scorer::Scorer;
+pub use summary::{Score, Scores, Summary};
+
+/// What a session must know of its model.
+#[derive(Clone, Debug)]
+pub struct ModelFacts {
+    /// The classes, in index order.
+    pub labels: Vec<String>,
+    /// Whether one class is true at a time.
+    pub task: Task,
+    /// What the network's output holds.
+    pub output: Output,
+    /// What it is fed.
+    pub input: InputSpec,
+}
+
+impl From<&Bundle> for ModelFacts {
+    fn from(bundle: &Bundle) -> Self {
+        ModelFacts {
+            labels: bundle.labels().to_vec(),
+            task: bundle.task(),
+            output: bundle.output(),
+            input: bundle.input().clone(),
+        }
+    }
+}
+
+/// Counters that others may read while a session runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Sampled frames taken from the source.
+    pub frames: AtomicU64,
+    /// Predictions made.
+    pub predictions: AtomicU64,
+    /// Predictions left out because the model could not keep up.
+    pub skipped: AtomicU64,
+}
+
+/// One stream, ready to run.
+pub struct Session {
+    /// The stream's name.
+    pub name: String,
+    /// Where its sampled frames come from.
+    pub source: Box<dyn FrameSource>,
+    /// The model, with this stream's own state.
+    pub classifier: Box<dyn Classifier>,
+    /// What that model is.
+    pub model: ModelFacts,
+    /// How predictions are made.
+    pub predict: PredictOptions,
+    /// What was really there, if anyone knows.
+    pub track: Option<Track>,
+    /// Where predictions go.
+    pub sinks: Arc<Sinks>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Asks this stream alone to end. The source must heed it too.
+    pub stop: Stop,
+    /// Counted up as the session runs.
+    pub progress: Arc<Progress>,
+}
+
+impl Session {
+    /// Runs the stream to its end: the end of a recording, an ask to stop, or a
+    /// failure, which the summary then holds. Never panics, whatever the source
+    /// or the model do.
+    pub fn run(self) -> Summary {
+        let mut summary = Summary::new(&self.name);
+        let preprocess = match Preprocess::new(&self.model.input) {
+            Ok(preprocess) => preprocess,
+            Err(error) => return summary.failed(error),
+        };
+        let (producer, consumer) = self.queue();
+        let feeder = Feeder {
+            source: self.source,
+            preprocess,
+            frame: Frame::new(self.model.input.colour),
+            producer,
+            stop: self.stop.clone(),
+            progress: self.progress.clone(),
+        };
+        let runner = Runner {
+            predictor: Predictor::new(
+                &self.name,
+                &self.predict,
+                &self.model.labels,
+                self.model.task,
+                self.model.output,
+            ),
+            scorer: self.track.map(|track| Scorer::new(track, &self.model.labels)),
+            clip: Duration::from_secs_f64(
+                (self.model.input.frames.max(1) - 1) as f64 / self.model.input.rate,
+            ),
+            live: consumer.live,
+            hop: self.predict.hop,
+            name: self.name,
+            classifier: self.classifier,
+            consumer,
+            sinks: self.sinks,
+            clock: self.clock,
+            stop: self.stop.clone(),
+            progress: self.progress,
+            since_reset: 0,
+            next_index: 0,
+            pending_reset: None,
+            pending_skipped: 0,
+        };
+        let stop = &self.stop;
+        let name = runner.name.clone();
+        let (fed, ran) = thread::scope(|scope| {
+            let summary = &mut summary;
+            let runner = thread::Builder::new().name(format!("{name} model")).spawn_scoped(
+                scope,
+                move || {
+                    // Whatever ends the runner, even a panic, the source must not
+                    // wait on; and with the runner its end of the queue must go.
+                    let mut runner = runner;
+                    let _guard = AskOnDrop(stop);
+                    let outcome = runner.run(summary);
+                    (outcome, runner.scorer.take())
+                },
+            );
+            let feeder = thread::Builder::new()
+                .name(format!("{name} video"))
+                .spawn_scoped(scope, move || feeder.run());
+            (joined(feeder, &name, "video"), joined(runner, &name, "model"))
+        });
+        let ran = ran.map(|(outcome, scorer)| {
+            summary.score = scorer.map(|s| s.score());
+            outcome
+        });
+        // The runner's own failure ends the source; so it comes first.
+        match ran.and_then(|outcome| outcome).and(fed.and_then(|outcome| outcome)) {
+            Ok(()) => summary,
+            Err(error) => summary.failed(error),
+        }
+    }
+
+    fn queue(&self) -> (Producer, Consumer) {
+        let live = self.source.live();
+        let warm_up = self.classifier.warm_up().max(1);
+        let (capacity, overflow) = match (live, self.classifier.needs_every_frame()) {
+            (false, _) => (4, Overflow::Wait),
+            // The ring can begin anew from a full queue.
+            (true, false) => (warm_up.max(self.predict.hop + 2) + 2, Overflow::DropOldest),
+            // Dropping one frame costs the whole state, so many go at once: then
+            // a model at half the stream's speed still predicts half the time.
+            (true, true) => ((2 * warm_up).max(8), Overflow::DropAll),
+        };
+        queue(capacity, self.model.input.frame_len(), overflow)
+    }
+}
+
+struct AskOnDrop<'a>(&'a Stop);
+
+impl Drop for AskOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
+/// What a thread returned; that it could not start or panicked is an error.
+fn joined<T>(
+    thread: std::io::Result<thread::ScopedJoinHandle<'_, T>>,
+    name: &str,
+    part: &str,
+) -> Result<T> {
+    let doing = || format!("running the {part} of stream \"{name}\"");
+    thread
+        .map_err(|error| {
+            Error::unavailable(doing(), format!("no thread could be started: {error}"))
+        })?
+        .join()
+        .map_err(|panic| {
+            Error::internal(doing(), format!("it panicked: {}", text_of(panic.as_ref())))
+        })
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+/// Source to normalised frames.
+struct Feeder {
+    source: Box<dyn FrameSource>,
+    preprocess: Preprocess,
+    frame: Frame,
+    producer: Producer,
+    stop: Stop,
+    progress: Arc<Progress>,
+}
+
+impl Feeder {
+    fn run(mut self) -> Result<()> {
+        while !self.stop.asked() {
+            if self.source.next(&mut self.frame)? == Next::End {
+                break;
+            }
+            self.progress.frames.fetch_add(1, Ordering::Relaxed);
+            let Some(mut slot) = self.producer.slot() else { break };
+            self.preprocess.run(&self.frame, &mut slot.tensor)?;
+            slot.t = self.frame.tick_time;
+            slot.arrived = self.frame.arrived;
+            slot.reset = self.frame.reset;
+            self.producer.send(slot);
+        }
+        Ok(())
+    }
+}
+
+/// Normalised frames to predictions.
+struct Runner {
+    name: String,
+    classifier: Box<dyn Classifier>,
+    predictor: Predictor,
+    scorer: Option<Scorer>,
+    consumer: Consumer,
+    sinks: Arc<Sinks>,
+    clock: Arc<dyn Clock>,
+    stop: Stop,
+    progress: Arc<Progress>,
+    live: bool,
+    hop: usize,
+    /// From the first to the last frame of a clip.
+    clip: Duration,
+    /// Frames pushed since the model was emptied.
+    since_reset: u64,
+    next_index: u64,
+    /// Told with the next prediction.
+    pending_reset: Option<Reset>,
+    pending_skipped: u64,
+}
+
+impl Runner {
+    fn run(&mut self, summary: &mut Summary) -> Result<()> {
+        let outcome = self.take_all(summary);
+        self.predictor.finish();
+        self.write_events(summary);
+        outcome
+    }
+
+    fn take_all(&mut self, summary: &mut Summary) -> Result<()> {
+        let warm_up = self.classifier.warm_up().max(1) as u64;
+        while let Some(slot) = self.consumer.next() {
+            if self.stop.asked() {
+                break;
+            }
+            let lost = slot.index - self.next_index;
+            let reset = match slot.reset {
+                None if slot.index == 0 => Some(Reset::Start),
+                None if lost > 0 => Some(Reset::Overload),
+                other => other,
+            };
+            if lost > 0 {
+                self.skip(self.due_among(warm_up, lost), summary);
+            }
+            if let Some(reset) = reset {
+                self.begin_anew(reset, slot.t, summary);
+            }
+            self.next_index = slot.index + 1;
+            self.since_reset += 1;
+            summary.frames += 1;
+            summary.seconds = slot.t.as_secs_f64();
+
+            let mut due = is_due(self.since_reset, warm_up, self.hop);
+            // Frames keep coming in while the model runs. One in hand is how a
+            // network delivers them; more than a hop is overload.
+            if due
+                && self.live
+                && !self.classifier.needs_every_frame()
+                && self.consumer.waiting() > self.hop
+            {
+                due = false;
+                self.skip(1, summary);
+            }
+            let (newest, arrived) = (slot.t, slot.arrived);
+            let delay = self.classifier.delay();
+            let logits = self.classifier.push(&slot.tensor, due);
+            self.consumer.give_back(slot);
+            let Some(logits) = logits?.filter(|_| due) else { continue };
+
+            let t = newest.saturating_sub(delay);
+            let moment = Moment {
+                t,
+                start: t.saturating_sub(self.clip),
+                delay,
+                at: stamp::rfc3339(self.clock.wall()),
+                latency: self.clock.instant().saturating_duration_since(arrived),
+                skipped: std::mem::take(&mut self.pending_skipped),
+                reset: self.pending_reset.take(),
+            };
+            let (start, t) = (moment.start.as_secs_f64(), t.as_secs_f64());
+            let mut prediction = self.predictor.next(logits, moment)?;
+            if let Some(scorer) = &mut self.scorer {
+                prediction.truth = Some(scorer.truth_at(t));
+                scorer.add(self.predictor.best(), start, t);
+                prediction.clip_top1 = scorer.clip_top1();
+            }
+            summary.predictions += 1;
+            self.progress.predictions.fetch_add(1, Ordering::Relaxed);
+            let flow = self.sinks.write(Record::Prediction(&prediction));
+            self.write_events(summary);
+            match flow {
+                Flow::Go => {}
+                Flow::Closed => {
+                    summary.closed = true;
+                    break;
+                }
+                Flow::Failed => {
+                    let doing = format!("writing the predictions of stream \"{}\"", self.name);
+                    return Err(Error::internal(doing, "no sink is left")
+                        .remedy("see the log above for what became of each"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties the model, the smoothing and the events.
+    fn begin_anew(&mut self, reset: Reset, t: Duration, summary: &mut Summary) {
+        if reset != Reset::Start {
+            log::warn!(
+                "stream \"{}\": the clip begins anew at {:.3} s: {}",
+                self.name,
+                t.as_secs_f64(),
+                match reset {
+                    Reset::Start => "start",
+                    Reset::Gap => "a gap in the presentation times",
+                    Reset::Backwards => "the presentation times went backwards",
+                    Reset::Reconnect => "the source was lost and opened again",
+                    Reset::Overload => "the model cannot keep up",
+                }
+            );
+            summary.resets += 1;
+        }
+        self.classifier.reset();
+        self.predictor.reset();
+        self.write_events(summary);
+        self.since_reset = 0;
+        self.pending_reset = Some(reset);
+    }
+
+    /// How many predictions the next `lost` frames would have brought.
+    fn due_among(&self, warm_up: u64, lost: u64) -> u64 {
+        let range = self.since_reset + 1..=self.since_reset + lost;
+        range.filter(|&k| self.since_reset >= warm_up && is_due(k, warm_up, self.hop)).count()
+            as u64
+    }
+
+    fn skip(&mut self, predictions: u64, summary: &mut Summary) {
+        if predictions > 0 && summary.skipped == 0 {
+            log::warn!(
+                "stream \"{}\": the model cannot keep up; predictions are skipped. Remedy: a greater predict.hop, more model.threads, or a smaller model",
+                self.name
+            );
+        }
+        summary.skipped += predictions;
+        self.pending_skipped += predictions;
+        self.progress.skipped.fetch_add(predictions, Ordering::Relaxed);
+    }
+
+    fn write_events(&mut self, summary: &mut Summary) {
+        for event in self.predictor.take_events(&stamp::rfc3339(self.clock.wall())) {
+            summary.events += 1;
+            // That every sink is gone is noticed at the next prediction.
+            self.sinks.write(Record::Event(&event));
+        }
+    }
+}
+
+/// Whether the `k`th frame since a reset (from 1) brings a prediction: the one
+/// that fills the clip, and every `hop`th after it.
+fn is_due(k: u64, warm_up: u64, hop: usize) -> bool {
+    k >= warm_up && (k - warm_up).is_multiple_of(hop as u64)
+}

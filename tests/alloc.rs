@@ -39,10 +39,7 @@ fn allocations_of(f: impl FnOnce()) -> usize {
 // One test: others beside it would be counted too.
 #[test]
 fn steady_state_allocates_nothing() {
-    assert!(
-        allocations_of(|| drop(std::hint::black_box(vec![1u8]))) > 0,
-        "the counter counts"
-    );
+    assert!(allocations_of(|| drop(std::hint::black_box(vec![1u8]))) > 0, "the counter counts");
     for resize in [Resize::ShortSide, Resize::Stretch, Resize::Letterbox] {
         for antialias in [false, true] {
             for layout in [Layout::NCTHW, Layout::NTCHW, Layout::NTHWC] {
@@ -72,10 +69,7 @@ fn steady(resize: Resize, antialias: bool, layout: Layout, quarters: u8) -> usiz
         data: vec![7; width * height * 3],
         width,
         height,
-        orientation: Orientation {
-            quarters,
-            flip: false,
-        },
+        orientation: Orientation { quarters, flip: false },
         ..Frame::new(Colour::Rgb)
     };
     let mut preprocess = Preprocess::new(&spec).unwrap();

@@ -29,9 +29,7 @@ std    = [0.225, 0.225, 0.225]
 "#;
 
 fn golden(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden/models")
-        .join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(file)
 }
 
 /// A bundle's folder, good until it is changed.
@@ -47,10 +45,7 @@ impl Folder {
         let folder = Folder(tempfile::tempdir().unwrap());
         folder.write("model.onnx", network);
         folder.write("labels.txt", LABELS.as_bytes());
-        let sum: String = Sha256::digest(network)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let sum: String = Sha256::digest(network).iter().map(|b| format!("{b:02x}")).collect();
         let head = format!("name = \"small\"\ntask = \"single-label\"\nsha256 = \"{sum}\"\n");
         folder.write("model.toml", format!("{head}{INPUT}{run}").as_bytes());
         folder
@@ -61,10 +56,7 @@ impl Folder {
     }
 
     fn stateful() -> Folder {
-        Folder::of(
-            "stream.onnx",
-            "\n[run]\nmodes = [\"stateful\"]\nwarm_up = 3\n",
-        )
+        Folder::of("stream.onnx", "\n[run]\nmodes = [\"stateful\"]\nwarm_up = 3\n")
     }
 
     fn path(&self) -> &Path {
@@ -106,25 +98,16 @@ impl Folder {
 }
 
 fn frames() -> Vec<Vec<f32>> {
-    Npy::f32(&golden("frames.npy"))
-        .chunks(3 * 24 * 32)
-        .map(<[f32]>::to_vec)
-        .collect()
+    Npy::f32(&golden("frames.npy")).chunks(3 * 24 * 32).map(<[f32]>::to_vec).collect()
 }
 
 /// The largest difference, as a fraction of the largest expected value.
 fn difference(got: &[Vec<f32>], expected: &Path) -> f32 {
     let (got, expected) = (got.concat(), Npy::f32(expected));
     assert_eq!(got.len(), expected.len());
-    let peak = expected
-        .iter()
-        .fold(0.0f32, |peak, value| peak.max(value.abs()));
+    let peak = expected.iter().fold(0.0f32, |peak, value| peak.max(value.abs()));
     assert!(peak > 0.05, "logits this small compare nothing");
-    got.iter()
-        .zip(&expected)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max)
-        / peak
+    got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / peak
 }
 
 fn run(model: &Arc<Model>) -> Vec<Vec<f32>> {
@@ -148,21 +131,14 @@ fn window_gives_what_onnx_runtime_gives() {
 
 #[test]
 fn stateful_gives_what_onnx_runtime_gives_once_it_is_warm() {
-    let model = Folder::stateful()
-        .edit("warm_up = 3", "warm_up = 1")
-        .load()
-        .unwrap();
+    let model = Folder::stateful().edit("warm_up = 3", "warm_up = 1").load().unwrap();
     let difference = difference(&run(&model), &golden("stream-logits.npy"));
     println!("stream.onnx: {difference:.2e}");
     assert!(difference < 1e-4, "{difference}");
 
     let model = Folder::stateful().load().unwrap();
     assert_eq!(model.classifier().unwrap().warm_up(), 3);
-    assert_eq!(
-        run(&model).len(),
-        7,
-        "9 frames, the first two of which only warm up"
-    );
+    assert_eq!(run(&model).len(), 7, "9 frames, the first two of which only warm up");
 }
 
 #[test]
@@ -173,10 +149,7 @@ fn warm_up_is_a_whole_clip_where_the_bundle_does_not_say() {
 
 #[test]
 fn threads_change_nothing_but_the_time() {
-    for (folder, mode) in [
-        (Folder::clip(), Mode::Window),
-        (Folder::stateful(), Mode::Stateful),
-    ] {
+    for (folder, mode) in [(Folder::clip(), Mode::Window), (Folder::stateful(), Mode::Stateful)] {
         let one = folder.load_as(Some(mode)).unwrap();
         let three = Model::load(Bundle::load(folder.path()).unwrap(), Some(mode), 3).unwrap();
         for (a, b) in run(&one).concat().iter().zip(run(&three).concat()) {
@@ -260,10 +233,7 @@ fn streams_on_several_threads_share_one_model() {
 fn the_embedded_model_loads_in_each_of_its_modes() {
     let bundle = Bundle::embedded().unwrap();
     assert_eq!(bundle.name(), "camera-events");
-    assert_eq!(
-        (bundle.task(), bundle.output()),
-        (Task::SingleLabel, Output::Logits)
-    );
+    assert_eq!((bundle.task(), bundle.output()), (Task::SingleLabel, Output::Logits));
     assert_eq!(bundle.labels().len(), 10);
     assert!(bundle.labels().contains(&"left-to-right".to_owned()));
     assert_eq!(bundle.modes(), [Mode::Stateful, Mode::Window]);
@@ -301,9 +271,7 @@ fn the_embedded_models_modes_agree() {
     let (window, stateful) = (all[0].concat(), all[1].concat());
     assert!(!window.is_empty());
     assert_eq!(window.len(), stateful.len());
-    let peak = window
-        .iter()
-        .fold(0.0f32, |peak, value| peak.max(value.abs()));
+    let peak = window.iter().fold(0.0f32, |peak, value| peak.max(value.abs()));
     for (a, b) in window.iter().zip(&stateful) {
         assert!((a - b).abs() <= 1e-3 * peak, "{a} {b}");
     }
@@ -337,19 +305,9 @@ fn inspect_says_what_each_mode_costs_or_why_it_cannot_be_had() {
                 assert!(facts.multiply_accumulates.unwrap() > 500_000, "{facts:?}");
             }
             (Mode::Stateful, facts) => {
-                assert!(
-                    facts
-                        .unwrap_err()
-                        .to_string()
-                        .contains("does not list mode \"stateful\"")
-                );
+                assert!(facts.unwrap_err().to_string().contains("does not list mode \"stateful\""));
             }
-            (_, facts) => assert!(
-                facts
-                    .unwrap_err()
-                    .to_string()
-                    .contains("not implemented yet")
-            ),
+            (_, facts) => assert!(facts.unwrap_err().to_string().contains("not implemented yet")),
         }
     }
 }
@@ -359,14 +317,9 @@ fn model_options_name_their_keys() {
     let options: ModelOptions =
         toml::from_str("path = \"m\"\nmode = \"two-stage\"\nthreads = 2").unwrap();
     assert_eq!((options.mode, options.threads), (Some(Mode::TwoStage), 2));
-    assert_eq!(
-        toml::from_str::<ModelOptions>("").unwrap(),
-        ModelOptions::default()
-    );
+    assert_eq!(toml::from_str::<ModelOptions>("").unwrap(), ModelOptions::default());
     assert_eq!(ModelOptions::default().threads, 1);
-    let text = toml::from_str::<ModelOptions>("thread = 2")
-        .unwrap_err()
-        .to_string();
+    let text = toml::from_str::<ModelOptions>("thread = 2").unwrap_err().to_string();
     assert!(text.contains("thread"), "{text}");
 }
 
@@ -377,13 +330,8 @@ fn a_missing_folder_or_file_is_named() {
     let folder = Folder::clip();
     let nowhere = folder.path().join("nowhere");
     let text = Bundle::load(&nowhere).unwrap_err().to_string();
-    assert!(
-        text.contains("nowhere") && text.contains("no such folder"),
-        "{text}"
-    );
-    let text = Bundle::load(&folder.path().join("labels.txt"))
-        .unwrap_err()
-        .to_string();
+    assert!(text.contains("nowhere") && text.contains("no such folder"), "{text}");
+    let text = Bundle::load(&folder.path().join("labels.txt")).unwrap_err().to_string();
     assert!(text.contains("not a folder"), "{text}");
     for file in ["model.onnx", "labels.txt", "model.toml"] {
         fs::remove_file(folder.path().join(file)).unwrap();
@@ -404,13 +352,7 @@ fn another_sha256_is_refused_and_both_are_said() {
     let folder = Folder::clip();
     folder.write("model.onnx", &fs::read(golden("open-batch.onnx")).unwrap());
     let text = fs::read_to_string(folder.path().join("model.toml")).unwrap();
-    let expected = text
-        .split("sha256 = \"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap();
+    let expected = text.split("sha256 = \"").nth(1).unwrap().split('"').next().unwrap();
     folder.refused(&["model.onnx", "SHA-256", expected, "model.toml says"]);
 }
 
@@ -504,11 +446,7 @@ fn another_number_of_labels_is_refused_and_both_are_said() {
 #[test]
 fn another_input_shape_is_refused_and_both_are_said() {
     let folder = Folder::clip().edit("frames = 6", "frames = 8");
-    folder.refused(&[
-        "\"clip\" is 1×3×6×24×32",
-        "model.toml says 1×3×8×24×32",
-        "NCTHW",
-    ]);
+    folder.refused(&["\"clip\" is 1×3×6×24×32", "model.toml says 1×3×8×24×32", "NCTHW"]);
     let folder = Folder::clip().edit("\"NCTHW\"", "\"NTHWC\"");
     folder.refused(&["1×3×6×24×32", "1×6×24×32×3", "NTHWC"]);
     let folder = Folder::stateful().edit("[24, 32]", "[32, 24]");
@@ -577,12 +515,7 @@ fn logits_that_are_not_finite_fail_the_stream_and_name_the_model() {
 fn a_frame_of_another_size_is_refused() {
     for folder in [Folder::clip(), Folder::stateful()] {
         let model = folder.load().unwrap();
-        let text = model
-            .classifier()
-            .unwrap()
-            .push(&[0.0; 7], true)
-            .unwrap_err()
-            .to_string();
+        let text = model.classifier().unwrap().push(&[0.0; 7], true).unwrap_err().to_string();
         assert!(text.contains("7 values") && text.contains("2304"), "{text}");
     }
 }
@@ -592,29 +525,13 @@ fn a_frame_of_another_size_is_refused() {
 #[test]
 fn impossible_values_are_named_with_what_was_expected() {
     let cases: &[(&str, &str, &[&str])] = &[
-        (
-            "frames = 6",
-            "frames = 65",
-            &["input.frames", "65", "1 to 64"],
-        ),
+        ("frames = 6", "frames = 65", &["input.frames", "65", "1 to 64"]),
         ("frames = 6", "frames = 0", &["input.frames", "1 to 64"]),
-        (
-            "rate   = 5.0",
-            "rate   = 0.0",
-            &["input.rate", "more than 0"],
-        ),
+        ("rate   = 5.0", "rate   = 0.0", &["input.rate", "more than 0"]),
         ("rate   = 5.0", "rate   = -5.0", &["input.rate", "-5"]),
         ("rate   = 5.0", "rate   = nan", &["input.rate", "NaN"]),
-        (
-            "size   = [24, 32]",
-            "size   = [0, 32]",
-            &["input.size", "[0, 32]"],
-        ),
-        (
-            "size   = [24, 32]",
-            "size   = [24, 99999]",
-            &["input.size", "4096"],
-        ),
+        ("size   = [24, 32]", "size   = [0, 32]", &["input.size", "[0, 32]"]),
+        ("size   = [24, 32]", "size   = [24, 99999]", &["input.size", "4096"]),
         (
             "mean   = [0.45, 0.45, 0.45]",
             "mean   = [0.45]",
@@ -625,34 +542,20 @@ fn impossible_values_are_named_with_what_was_expected() {
             "std    = [1.0, 1.0]",
             &["input.std", "2 values", "expected 3"],
         ),
-        (
-            "std    = [0.225, 0.225, 0.225]",
-            "std    = [1.0, 0.0, 1.0]",
-            &["input.std", "above 0"],
-        ),
-        (
-            "mean   = [0.45, 0.45, 0.45]",
-            "mean   = [inf, 0, 0]",
-            &["input.mean", "finite"],
-        ),
+        ("std    = [0.225, 0.225, 0.225]", "std    = [1.0, 0.0, 1.0]", &["input.std", "above 0"]),
+        ("mean   = [0.45, 0.45, 0.45]", "mean   = [inf, 0, 0]", &["input.mean", "finite"]),
         (
             "task = \"single-label\"",
             "task = \"detection\"",
             &["detection", "single-label", "multi-label"],
         ),
-        (
-            "rate   = 5.0",
-            "rate   = 5.0\nfps = 5",
-            &["unknown field `fps`", "line"],
-        ),
+        ("rate   = 5.0", "rate   = 5.0\nfps = 5", &["unknown field `fps`", "line"]),
         ("name = \"small\"", "name = \" \"", &["name", "empty"]),
         ("name = \"small\"\n", "", &["missing field `name`"]),
         ("name = \"small\"", "name = ", &["model.toml", "line 1"]),
     ];
     for (from, to, words) in cases {
-        Folder::clip()
-            .edit(from, to)
-            .refused(&[&["model.toml"], *words].concat());
+        Folder::clip().edit(from, to).refused(&[&["model.toml"], *words].concat());
     }
 }
 
@@ -660,14 +563,8 @@ fn impossible_values_are_named_with_what_was_expected() {
 fn impossible_modes_are_named() {
     for (run, words) in [
         ("\n[run]\nmodes = []\n", &["run.modes", "empty"][..]),
-        (
-            "\n[run]\nmodes = [\"window\", \"window\"]\n",
-            &["\"window\" stands there twice"],
-        ),
-        (
-            "\n[run]\nmodes = [\"windows\"]\n",
-            &["windows", "two-stage"],
-        ),
+        ("\n[run]\nmodes = [\"window\", \"window\"]\n", &["\"window\" stands there twice"]),
+        ("\n[run]\nmodes = [\"windows\"]\n", &["windows", "two-stage"]),
         (
             "\n[run]\nmodes = [\"continual\", \"window\"]\n",
             &["continual", "not implemented yet", "\"window\""],
@@ -677,10 +574,7 @@ fn impossible_modes_are_named() {
             &["two-stage", "not implemented yet", "available: none"],
         ),
         ("\n[run]\nwarm_up = 0\n", &["run.warm_up", "1 or more"]),
-        (
-            "\n[[run.state]]\ninput = \"a\"\noutput = \"b\"\n",
-            &["run.state", "does not list"],
-        ),
+        ("\n[[run.state]]\ninput = \"a\"\noutput = \"b\"\n", &["run.state", "does not list"]),
         (
             "\n[run]\nmodes = [\"stateful\"]\n[[run.state]]\ninput = \"a\"\noutput = \"b\"\n\
              [[run.state]]\ninput = \"a\"\noutput = \"c\"\n",
@@ -689,24 +583,15 @@ fn impossible_modes_are_named() {
     ] {
         Folder::of("clip.onnx", run).refused(words);
     }
-    let text = Folder::clip()
-        .load_as(Some(Mode::Stateful))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        text.contains("does not list mode \"stateful\"; available: \"window\""),
-        "{text}"
-    );
+    let text = Folder::clip().load_as(Some(Mode::Stateful)).unwrap_err().to_string();
+    assert!(text.contains("does not list mode \"stateful\"; available: \"window\""), "{text}");
 }
 
 #[test]
 fn impossible_labels_are_named_by_their_line() {
     for (labels, words) in [
         (&b"one\n\nthree\nfour\nfive\n"[..], &["line 2 is empty"][..]),
-        (
-            b"one\ntwo\nthree\none\nfive\n",
-            &["lines 1 and 4", "\"one\""],
-        ),
+        (b"one\ntwo\nthree\none\nfive\n", &["lines 1 and 4", "\"one\""]),
         (b"\n", &["empty"]),
         (b"one\n\xff\xfe\n", &["UTF-8"]),
     ] {

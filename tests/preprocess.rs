@@ -37,16 +37,9 @@ fn agrees_with_pytorchvideo_and_torchvision() {
     for case in cases {
         let picture = Npy::read(&folder.join(&case.frame));
         assert_eq!(picture.descr, "|u1");
-        let [height, width, channels] = picture.shape[..] else {
-            panic!("{:?}", picture.shape)
-        };
+        let [height, width, channels] = picture.shape[..] else { panic!("{:?}", picture.shape) };
         assert_eq!(channels, case.colour.channels());
-        let frame = Frame {
-            data: picture.bytes,
-            width,
-            height,
-            ..Frame::new(case.colour)
-        };
+        let frame = Frame { data: picture.bytes, width, height, ..Frame::new(case.colour) };
         let spec = InputSpec {
             layout: Layout::NCTHW,
             frames: 1,
@@ -59,17 +52,10 @@ fn agrees_with_pytorchvideo_and_torchvision() {
             std: case.std,
         };
         let mut out = vec![f32::NAN; spec.frame_len()];
-        Preprocess::new(&spec)
-            .unwrap()
-            .run(&frame, &mut out)
-            .unwrap();
+        Preprocess::new(&spec).unwrap().run(&frame, &mut out).unwrap();
         let expected = Npy::f32(&folder.join(&case.expected));
         assert_eq!(out.len(), expected.len(), "{}", case.expected);
-        let difference = out
-            .iter()
-            .zip(&expected)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max);
+        let difference = out.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         println!("{:<40} {difference:.2e}", case.expected);
         assert!(difference <= TOLERANCE, "{}: {difference}", case.expected);
         largest = largest.max(difference);

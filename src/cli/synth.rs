@@ -49,7 +49,8 @@ impl Args {
     /// Options out of range, or a file that could not be written.
     pub fn run(&self) -> Result<()> {
         let (width, height) = self.size;
-        let options = Options { seed: self.seed, seconds: self.seconds, fps: self.fps, width, height };
+        let options =
+            Options { seed: self.seed, seconds: self.seconds, fps: self.fps, width, height };
         options.check()?;
         match self.count {
             None => {
@@ -73,10 +74,12 @@ impl Args {
             synth::encode(stream, &path)?;
             println!("{}", path.display());
         }
-        let videos: Vec<_> = all.iter().map(|(name, spans)| (name.clone(), spans.as_slice())).collect();
+        let videos: Vec<_> =
+            all.iter().map(|(name, spans)| (name.clone(), spans.as_slice())).collect();
         let labels = self.output.join("labels.csv");
-        fs::write(&labels, synth::label_csv(&videos))
-            .map_err(|error| Error::unavailable(format!("writing labels \"{}\"", labels.display()), error))?;
+        fs::write(&labels, synth::label_csv(&videos)).map_err(|error| {
+            Error::unavailable(format!("writing labels \"{}\"", labels.display()), error)
+        })?;
         println!("{}", labels.display());
         Ok(())
     }
@@ -96,7 +99,8 @@ impl Args {
             std: vec![1.0],
         };
         let mut preprocess = Preprocess::new(&spec)?;
-        let mut frame = Frame { arrived: Instant::now(), pts: Duration::ZERO, ..Frame::new(Colour::Gray) };
+        let mut frame =
+            Frame { arrived: Instant::now(), pts: Duration::ZERO, ..Frame::new(Colour::Gray) };
         let mut small = vec![0.0; spec.frame_len()];
         let dataset = Dataset {
             seed: self.seed,
@@ -120,6 +124,7 @@ impl Args {
 }
 
 fn make_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)
-        .map_err(|error| Error::unavailable(format!("making the folder \"{}\"", folder.display()), error))
+    fs::create_dir_all(folder).map_err(|error| {
+        Error::unavailable(format!("making the folder \"{}\"", folder.display()), error)
+    })
 }

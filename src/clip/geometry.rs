@@ -33,11 +33,7 @@ impl Shape {
         } else {
             ((self.width as f64 * f64::from(n) / f64::from(d)).round_ties_even() as usize).max(1)
         };
-        if self.transposed() {
-            (self.height, width)
-        } else {
-            (width, self.height)
-        }
+        if self.transposed() { (self.height, width) } else { (width, self.height) }
     }
 
     /// Whether turning upright swaps rows and columns.
@@ -94,19 +90,9 @@ pub(super) fn place(
 fn span(full: usize, target: usize) -> Span {
     let half = |n: usize| (n as f64 / 2.0).round_ties_even() as usize;
     if full >= target {
-        Span {
-            full,
-            from: half(full - target),
-            kept: target,
-            to: 0,
-        }
+        Span { full, from: half(full - target), kept: target, to: 0 }
     } else {
-        Span {
-            full,
-            from: 0,
-            kept: full,
-            to: (target - full) / 2,
-        }
+        Span { full, from: 0, kept: full, to: (target - full) / 2 }
     }
 }
 
@@ -138,15 +124,7 @@ mod tests {
     use super::*;
 
     fn shape(width: usize, height: usize, pixel_aspect: (u32, u32), quarters: u8) -> Shape {
-        Shape {
-            width,
-            height,
-            pixel_aspect,
-            orientation: Orientation {
-                quarters,
-                flip: false,
-            },
-        }
+        Shape { width, height, pixel_aspect, orientation: Orientation { quarters, flip: false } }
     }
 
     #[test]
@@ -162,45 +140,19 @@ mod tests {
     fn short_side_rounds_as_pytorchvideo_does() {
         let (x, y) = place(Resize::ShortSide, (340, 256), (182, 182));
         // 340 / 256 * 182 = 241.7; (241 - 182) / 2 = 29.5, to even 30.
-        assert_eq!(
-            x,
-            Span {
-                full: 241,
-                from: 30,
-                kept: 182,
-                to: 0
-            }
-        );
-        assert_eq!(
-            y,
-            Span {
-                full: 182,
-                from: 0,
-                kept: 182,
-                to: 0
-            }
-        );
+        assert_eq!(x, Span { full: 241, from: 30, kept: 182, to: 0 });
+        assert_eq!(y, Span { full: 182, from: 0, kept: 182, to: 0 });
         let (x, y) = place(Resize::ShortSide, (256, 340), (182, 182));
         assert_eq!((x.full, y.full, y.from), (182, 241, 30));
     }
 
     #[test]
     fn short_side_always_covers_a_target_that_is_not_square() {
-        for display in [
-            (1, 1),
-            (1920, 1080),
-            (1080, 1920),
-            (333, 1000),
-            (128, 96),
-            (4, 3),
-        ] {
+        for display in [(1, 1), (1920, 1080), (1080, 1920), (333, 1000), (128, 96), (4, 3)] {
             let (x, y) = place(Resize::ShortSide, display, (128, 96));
             assert_eq!((x.kept, y.kept), (128, 96), "{display:?}");
             assert!(x.full == 128 || y.full == 96, "{display:?}");
-            assert!(
-                x.from + x.kept <= x.full && y.from + y.kept <= y.full,
-                "{display:?}"
-            );
+            assert!(x.from + x.kept <= x.full && y.from + y.kept <= y.full, "{display:?}");
         }
     }
 
@@ -210,10 +162,7 @@ mod tests {
             let display = shape(1920, 1080, pixel_aspect, 0).display();
             for resize in [Resize::ShortSide, Resize::Stretch, Resize::Letterbox] {
                 let (x, y) = place(resize, display, (128, 96));
-                assert!(
-                    x.kept >= 1 && x.to + x.kept <= 128,
-                    "{resize:?} {display:?}"
-                );
+                assert!(x.kept >= 1 && x.to + x.kept <= 128, "{resize:?} {display:?}");
                 assert!(y.kept >= 1 && y.to + y.kept <= 96, "{resize:?} {display:?}");
             }
         }
@@ -222,24 +171,8 @@ mod tests {
     #[test]
     fn letterbox_keeps_the_whole_picture() {
         let (x, y) = place(Resize::Letterbox, (1920, 1080), (128, 96));
-        assert_eq!(
-            x,
-            Span {
-                full: 128,
-                from: 0,
-                kept: 128,
-                to: 0
-            }
-        );
-        assert_eq!(
-            y,
-            Span {
-                full: 72,
-                from: 0,
-                kept: 72,
-                to: 12
-            }
-        );
+        assert_eq!(x, Span { full: 128, from: 0, kept: 128, to: 0 });
+        assert_eq!(y, Span { full: 72, from: 0, kept: 72, to: 12 });
         // A picture so thin that a side would round to nothing keeps one pixel.
         let (x, _) = place(Resize::Letterbox, (1, 4000), (128, 96));
         assert_eq!((x.full, x.kept), (1, 1));

@@ -103,11 +103,7 @@ impl InputSpec {
                 self.rate
             ));
         }
-        if self
-            .size
-            .iter()
-            .any(|side| !(1..=Self::LONGEST_SIDE).contains(side))
-        {
+        if self.size.iter().any(|side| !(1..=Self::LONGEST_SIDE).contains(side)) {
             return fault(format!(
                 "input.size: {:?}; expected height and width of 1 to {} pixels",
                 self.size,
@@ -128,10 +124,7 @@ impl InputSpec {
             }
         }
         if self.std.iter().any(|&std| std <= 0.0) {
-            return fault(format!(
-                "input.std: {:?}; expected numbers above 0",
-                self.std
-            ));
+            return fault(format!("input.std: {:?}; expected numbers above 0", self.std));
         }
         Ok(())
     }

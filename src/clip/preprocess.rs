@@ -41,11 +41,7 @@ impl Preprocess {
     /// mean or standard deviation that does not fit the channels.
     pub fn new(spec: &InputSpec) -> Result<Self> {
         spec.check("preparing to resize frames")?;
-        let offset = spec
-            .mean
-            .iter()
-            .zip(&spec.std)
-            .map(|(mean, std)| -mean / std);
+        let offset = spec.mean.iter().zip(&spec.std).map(|(mean, std)| -mean / std);
         Ok(Preprocess {
             resize: spec.resize,
             antialias: spec.antialias,
@@ -78,11 +74,7 @@ impl Preprocess {
             // The bars of a letterbox: the mean, which normalises to zero.
             out.fill(0.0);
         }
-        let (row_step, column_step) = if shape.transposed() {
-            (1, width)
-        } else {
-            (width, 1)
-        };
+        let (row_step, column_step) = if shape.transposed() { (1, width) } else { (width, 1) };
         let corner = y.to * width + x.to;
         let (scale, offset) = (&self.scale, &self.offset);
         self.resampler.run(
@@ -111,15 +103,9 @@ impl Preprocess {
             antialias: self.antialias,
         };
         let (columns, rows) = if shape.transposed() {
-            (
-                axis(shape.width, y, y_reversed),
-                axis(shape.height, x, x_reversed),
-            )
+            (axis(shape.width, y, y_reversed), axis(shape.height, x, x_reversed))
         } else {
-            (
-                axis(shape.width, x, x_reversed),
-                axis(shape.height, y, y_reversed),
-            )
+            (axis(shape.width, x, x_reversed), axis(shape.height, y, y_reversed))
         };
         self.resampler.fill(columns, rows, self.colour.channels());
         let geometry = Geometry { shape, x, y };
@@ -130,18 +116,13 @@ impl Preprocess {
     fn check(&self, frame: &Frame, out: usize) -> Result<()> {
         let fault = |fault: String| Err(Error::internal("resizing a frame", fault));
         if frame.colour != self.colour {
-            return fault(format!(
-                "it is {:?}, the model takes {:?}",
-                frame.colour, self.colour
-            ));
+            return fault(format!("it is {:?}, the model takes {:?}", frame.colour, self.colour));
         }
         let (width, height, channels) = (frame.width, frame.height, frame.colour.channels());
         if width == 0 || height == 0 {
             return fault(format!("it is {width}×{height} pixels"));
         }
-        let expected = width
-            .checked_mul(height)
-            .and_then(|pixels| pixels.checked_mul(channels));
+        let expected = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(channels));
         if expected != Some(frame.data.len()) {
             return fault(format!(
                 "{width}×{height} pixels of {channels} bytes cannot be {} bytes",
@@ -150,9 +131,7 @@ impl Preprocess {
         }
         let expected = channels * self.size[0] * self.size[1];
         if out != expected {
-            return fault(format!(
-                "room for {out} values where the model takes {expected}"
-            ));
+            return fault(format!("room for {out} values where the model takes {expected}"));
         }
         Ok(())
     }
@@ -180,12 +159,7 @@ mod tests {
     }
 
     fn frame(width: usize, height: usize, colour: Colour, data: Vec<u8>) -> Frame {
-        Frame {
-            data,
-            width,
-            height,
-            ..Frame::new(colour)
-        }
+        Frame { data, width, height, ..Frame::new(colour) }
     }
 
     fn run(spec: &InputSpec, frame: &Frame) -> Vec<f32> {
@@ -211,12 +185,7 @@ mod tests {
                     }
                 }
             }
-            now = Frame {
-                data: next,
-                width: h,
-                height: w,
-                ..now
-            };
+            now = Frame { data: next, width: h, height: w, ..now };
         }
         if frame.orientation.flip {
             for row in now.data.chunks_mut(now.width * channels) {
@@ -233,10 +202,7 @@ mod tests {
         let data: Vec<u8> = (0..23 * 14 * 3).map(|i| (i * i % 251) as u8).collect();
         for resize in [Resize::ShortSide, Resize::Stretch, Resize::Letterbox] {
             for antialias in [false, true] {
-                let spec = InputSpec {
-                    antialias,
-                    ..spec([9, 12], resize, Colour::Rgb)
-                };
+                let spec = InputSpec { antialias, ..spec([9, 12], resize, Colour::Rgb) };
                 for quarters in 0..4 {
                     for flip in [false, true] {
                         let mut frame = frame(23, 14, Colour::Rgb, data.clone());
@@ -279,12 +245,8 @@ mod tests {
         let spec = spec([4, 8], Resize::Letterbox, Colour::Gray);
         let mut preprocess = Preprocess::new(&spec).unwrap();
         let mut out = vec![0.0; spec.frame_len()];
-        preprocess
-            .run(&frame(8, 4, Colour::Gray, vec![9; 32]), &mut out)
-            .unwrap();
-        preprocess
-            .run(&frame(4, 4, Colour::Gray, vec![9; 16]), &mut out)
-            .unwrap();
+        preprocess.run(&frame(8, 4, Colour::Gray, vec![9; 32]), &mut out).unwrap();
+        preprocess.run(&frame(4, 4, Colour::Gray, vec![9; 16]), &mut out).unwrap();
         assert_eq!(out[..8], [0.0, 0.0, 9.0, 9.0, 9.0, 9.0, 0.0, 0.0]);
     }
 

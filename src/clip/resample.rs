@@ -47,11 +47,7 @@ impl Taps {
         let scale = axis.input as f64 / axis.full as f64;
         for kept in 0..axis.kept {
             let upright = axis.from + kept;
-            let output = if axis.reversed {
-                axis.full - 1 - upright
-            } else {
-                upright
-            };
+            let output = if axis.reversed { axis.full - 1 - upright } else { upright };
             let centre = (output as f64 + 0.5) * scale;
             let before = self.weights.len();
             let first = if axis.antialias {
@@ -84,8 +80,7 @@ impl Taps {
         let end = ((centre + radius + 0.5) as usize).clamp(first + 1, input);
         let weight = |pixel: usize| (1.0 - ((pixel as f64 + 0.5 - centre) / radius).abs()).max(0.0);
         let sum: f64 = (first..end).map(weight).sum();
-        self.weights
-            .extend((first..end).map(|pixel| (weight(pixel) / sum) as f32));
+        self.weights.extend((first..end).map(|pixel| (weight(pixel) / sum) as f32));
         first
     }
 
@@ -107,9 +102,7 @@ impl Taps {
     /// One or two weights of output pixel `index`: (first input pixel, second
     /// input pixel, weight of the first, weight of the second).
     fn pair(&self, index: usize) -> (usize, usize, f32, f32) {
-        let begin = index
-            .checked_sub(1)
-            .map_or(0, |before| self.pixels[before].1);
+        let begin = index.checked_sub(1).map_or(0, |before| self.pixels[before].1);
         let (first, end) = self.pixels[index];
         match self.weights[begin..end] {
             [one, two] => (first, first + 1, one, two),
@@ -256,10 +249,7 @@ fn separate(interleaved: &[f32], channels: usize, planes: &mut [f32]) {
     }
     for (channel, plane) in planes.chunks_exact_mut(wide).enumerate() {
         let values = interleaved.iter().skip(channel).step_by(channels);
-        plane
-            .iter_mut()
-            .zip(values)
-            .for_each(|(to, &value)| *to = value);
+        plane.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
     }
 }
 
@@ -269,12 +259,7 @@ fn dot(weights: &[f32], values: &[f32]) -> f32 {
     let values = &values[..weights.len()];
     let mut sums = [0.0f32; 8];
     let (w, v) = (weights.chunks_exact(8), values.chunks_exact(8));
-    let rest: f32 = w
-        .remainder()
-        .iter()
-        .zip(v.remainder())
-        .map(|(w, v)| w * v)
-        .sum();
+    let rest: f32 = w.remainder().iter().zip(v.remainder()).map(|(w, v)| w * v).sum();
     for (w, v) in w.zip(v) {
         for ((sum, w), v) in sums.iter_mut().zip(w).zip(v) {
             *sum += w * v;
@@ -289,25 +274,13 @@ mod tests {
 
     fn taps(input: usize, full: usize, antialias: bool, reversed: bool) -> Vec<(usize, Vec<f32>)> {
         let mut taps = Taps::default();
-        taps.fill(Axis {
-            input,
-            full,
-            from: 0,
-            kept: full,
-            reversed,
-            antialias,
-        });
-        taps.iter()
-            .map(|(first, weights)| (first, weights.to_vec()))
-            .collect()
+        taps.fill(Axis { input, full, from: 0, kept: full, reversed, antialias });
+        taps.iter().map(|(first, weights)| (first, weights.to_vec())).collect()
     }
 
     #[test]
     fn halving_without_antialias_takes_the_middle_two_of_each_pair() {
-        assert_eq!(
-            taps(4, 2, false, false),
-            [(0, vec![0.5, 0.5]), (2, vec![0.5, 0.5])]
-        );
+        assert_eq!(taps(4, 2, false, false), [(0, vec![0.5, 0.5]), (2, vec![0.5, 0.5])]);
     }
 
     #[test]
@@ -322,24 +295,13 @@ mod tests {
 
     #[test]
     fn weights_sum_to_one_and_stay_inside() {
-        for (input, full) in [
-            (1, 1),
-            (1, 9),
-            (1080, 96),
-            (7, 96),
-            (97, 96),
-            (3840, 1),
-            (2, 5),
-        ] {
+        for (input, full) in [(1, 1), (1, 9), (1080, 96), (7, 96), (97, 96), (3840, 1), (2, 5)] {
             for antialias in [false, true] {
                 let taps = taps(input, full, antialias, false);
                 assert_eq!(taps.len(), full);
                 for (first, weights) in taps {
                     assert!(first + weights.len() <= input, "{input} to {full}");
-                    assert!(
-                        (weights.iter().sum::<f32>() - 1.0).abs() < 1e-5,
-                        "{input} to {full}"
-                    );
+                    assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{input} to {full}");
                 }
             }
         }
@@ -369,9 +331,7 @@ mod tests {
         resampler.fill(axis(5, 13), axis(4, 11), 3);
         let (mut gathered, mut filtered) = (Vec::new(), vec![0.0; 3 * 9 * 11]);
         resampler.gather(&data, 15, 3, |c, y, x, v| gathered.push((c, y, x, v)));
-        resampler.filter(&data, 15, 3, |c, y, x, v| {
-            filtered[(c * 9 + y) * 11 + x] = v
-        });
+        resampler.filter(&data, 15, 3, |c, y, x, v| filtered[(c * 9 + y) * 11 + x] = v);
         assert_eq!(gathered.len(), filtered.len());
         for (c, y, x, v) in gathered {
             assert!((filtered[(c * 9 + y) * 11 + x] - v).abs() < 1e-3);

@@ -32,9 +32,7 @@ impl Ring {
         spec.check("making the clip ring")?;
         Ok(Ring {
             frames: Deque::new(),
-            free: (0..spec.frames)
-                .map(|_| vec![0.0; spec.frame_len()].into())
-                .collect(),
+            free: (0..spec.frames).map(|_| vec![0.0; spec.frame_len()].into()).collect(),
             wanted: spec.frames,
             channels: spec.colour.channels(),
             plane: spec.size[0] * spec.size[1],
@@ -52,10 +50,7 @@ impl Ring {
         if frame.len() != expected {
             return Err(Error::internal(
                 "adding a frame to the clip",
-                format!(
-                    "it has {} values where the model takes {expected}",
-                    frame.len()
-                ),
+                format!("it has {} values where the model takes {expected}", frame.len()),
             ));
         }
         let slot = self.free.pop().or_else(|| self.frames.pop_front());
@@ -204,19 +199,13 @@ mod tests {
     #[test]
     fn more_frames_than_slots_are_refused() {
         assert!(Ring::new(&spec(Ring::CAPACITY)).is_ok());
-        let text = Ring::new(&spec(Ring::CAPACITY + 1))
-            .unwrap_err()
-            .to_string();
+        let text = Ring::new(&spec(Ring::CAPACITY + 1)).unwrap_err().to_string();
         assert!(text.contains("65 frames") && text.contains("64"), "{text}");
     }
 
     #[test]
     fn a_frame_of_another_size_is_refused() {
-        let text = Ring::new(&spec(2))
-            .unwrap()
-            .push(&[0.0; 5])
-            .unwrap_err()
-            .to_string();
+        let text = Ring::new(&spec(2)).unwrap().push(&[0.0; 5]).unwrap_err().to_string();
         assert!(text.contains("5 values") && text.contains('6'), "{text}");
     }
 }

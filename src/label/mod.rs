@@ -1,1 +1,6 @@
-//! What was really there: annotation formats in, labels at a time out.
+//! What was really there: label files in, labels at a time out.
+
+mod csv;
+mod track;
+
+pub use track::{Span, Track};

@@ -46,15 +46,9 @@ impl Bundle {
         let doing = format!("reading {}", origin.describe("model.toml"));
         let manifest = Manifest::parse(&text, &doing)?;
         let text = origin.read_text(&manifest.labels, TEXT_LIMIT)?;
-        let labels = labels::parse(
-            &text,
-            &format!("reading {}", origin.describe(&manifest.labels)),
-        )?;
-        let bundle = Bundle {
-            origin,
-            manifest,
-            labels,
-        };
+        let labels =
+            labels::parse(&text, &format!("reading {}", origin.describe(&manifest.labels)))?;
+        let bundle = Bundle { origin, manifest, labels };
         for mode in bundle.modes() {
             bundle.origin.check(bundle.file(*mode).0, ONNX_LIMIT)?;
         }
@@ -120,11 +114,7 @@ impl Bundle {
             .filter(|mode| mode.is_implemented())
             .map(|mode| format!("\"{mode}\""))
             .collect();
-        let available = if available.is_empty() {
-            "none".to_owned()
-        } else {
-            available.join(", ")
-        };
+        let available = if available.is_empty() { "none".to_owned() } else { available.join(", ") };
         let mode = asked.unwrap_or(self.modes()[0]);
         if !mode.is_implemented() {
             return Err(Error::config(
@@ -151,11 +141,7 @@ impl Bundle {
 
     /// How errors name the ONNX file that serves `mode`.
     pub(super) fn describe(&self, mode: Mode) -> String {
-        format!(
-            "model \"{}\" from {}",
-            self.name(),
-            self.origin.describe(self.file(mode).0)
-        )
+        format!("model \"{}\" from {}", self.name(), self.origin.describe(self.file(mode).0))
     }
 
     /// The bytes of the ONNX file that serves `mode`, verified.

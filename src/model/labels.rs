@@ -10,10 +10,7 @@ use crate::error::{Error, Result};
 pub(super) fn parse(text: &str, doing: &str) -> Result<Vec<String>> {
     let text = text.trim_start_matches('\u{feff}').trim_end();
     if text.is_empty() {
-        return Err(Error::config(
-            doing,
-            "it is empty; expected one class a line, in index order",
-        ));
+        return Err(Error::config(doing, "it is empty; expected one class a line, in index order"));
     }
     let mut lines: HashMap<&str, usize> = HashMap::new();
     let mut labels = Vec::new();
@@ -50,13 +47,8 @@ mod tests {
     fn an_empty_or_repeated_label_is_named_by_its_line() {
         let text = parse("a\n\nb\n", "reading labels").unwrap_err().to_string();
         assert!(text.contains("line 2 is empty"), "{text}");
-        let text = parse("a\nb\na\n", "reading labels")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("lines 1 and 3") && text.contains("\"a\""),
-            "{text}"
-        );
+        let text = parse("a\nb\na\n", "reading labels").unwrap_err().to_string();
+        assert!(text.contains("lines 1 and 3") && text.contains("\"a\""), "{text}");
         let text = parse(" \n", "reading labels").unwrap_err().to_string();
         assert!(text.contains("empty"), "{text}");
     }

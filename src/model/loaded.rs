@@ -47,11 +47,7 @@ impl Model {
         let bytes = bundle.onnx(mode)?;
         let file = guarded(&doing, || OnnxFile::parse(&bytes, &doing))?;
         let (wiring, shapes) = if mode == Mode::Stateful {
-            let inputs: Vec<&str> = file
-                .inputs
-                .iter()
-                .map(|input| input.name.as_str())
-                .collect();
+            let inputs: Vec<&str> = file.inputs.iter().map(|input| input.name.as_str()).collect();
             let outputs: Vec<&str> = file.outputs.iter().map(String::as_str).collect();
             let wiring = Wiring::find(&inputs, &outputs, &bundle.run().state, &doing)?;
             let shapes = wiring.shapes(&file, bundle.input(), &doing)?;
@@ -65,12 +61,7 @@ impl Model {
         }
         let logits = wiring.as_ref().map_or(0, |wiring| wiring.logits);
         check_output(&network, logits, bundle.labels().len(), &doing)?;
-        Ok(Arc::new(Model {
-            bundle,
-            mode,
-            network: Arc::new(network),
-            wiring,
-        }))
+        Ok(Arc::new(Model { bundle, mode, network: Arc::new(network), wiring }))
     }
 
     /// What the bundle says.
@@ -98,14 +89,7 @@ impl Model {
         Ok(match &self.wiring {
             Some(wiring) => {
                 let warm_up = self.bundle.run().warm_up.unwrap_or(spec.frames);
-                Box::new(Stateful::new(
-                    &self.network,
-                    wiring,
-                    spec,
-                    warm_up,
-                    classes,
-                    doing,
-                )?)
+                Box::new(Stateful::new(&self.network, wiring, spec, warm_up, classes, doing)?)
             }
             None => Box::new(Window::new(&self.network, spec, classes, doing)?),
         })
@@ -138,10 +122,7 @@ pub(super) fn check_input(
     if input.datum != DatumType::F32 {
         return Err(Error::config(
             doing,
-            format!(
-                "its input \"{name}\" takes {:?} values; only f32 is supported",
-                input.datum
-            ),
+            format!("its input \"{name}\" takes {:?} values; only f32 is supported", input.datum),
         ));
     }
     let fits = |shape: &&[usize]| {
@@ -153,12 +134,8 @@ pub(super) fn check_input(
     };
     allowed.iter().position(fits).ok_or_else(|| {
         let sizes = |sizes: &mut dyn Iterator<Item = String>| sizes.collect::<Vec<_>>().join("×");
-        let takes = sizes(
-            &mut input
-                .shape
-                .iter()
-                .map(|size| size.map_or("?".into(), |n| n.to_string())),
-        );
+        let takes =
+            sizes(&mut input.shape.iter().map(|size| size.map_or("?".into(), |n| n.to_string())));
         let says = sizes(&mut allowed[0].iter().map(usize::to_string));
         Error::config(
             doing,
@@ -189,10 +166,7 @@ fn check_output(network: &Network, output: usize, labels: usize, doing: &str) ->
     if *datum != DatumType::F32 {
         return Err(Error::config(
             doing,
-            format!(
-                "its output \"{}\" is {}; only f32 is supported",
-                tensor.name, tensor.datum
-            ),
+            format!("its output \"{}\" is {}; only f32 is supported", tensor.name, tensor.datum),
         ));
     }
     Ok(())

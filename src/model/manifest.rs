@@ -43,12 +43,7 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode, in the order in which they are listed to people.
-    pub const ALL: [Mode; 4] = [
-        Mode::Window,
-        Mode::Stateful,
-        Mode::Continual,
-        Mode::TwoStage,
-    ];
+    pub const ALL: [Mode; 4] = [Mode::Window, Mode::Stateful, Mode::Continual, Mode::TwoStage];
 
     /// Its name in `model.toml` and in a configuration.
     pub fn name(self) -> &'static str {
@@ -123,12 +118,7 @@ pub(super) struct StatePair {
 
 impl Default for Run {
     fn default() -> Self {
-        Run {
-            modes: vec![Mode::Window],
-            warm_up: None,
-            stateful: None,
-            state: Vec::new(),
-        }
+        Run { modes: vec![Mode::Window], warm_up: None, stateful: None, state: Vec::new() }
     }
 }
 
@@ -180,10 +170,7 @@ impl Manifest {
         }
         for (at, pair) in self.run.state.iter().enumerate() {
             let earlier = &self.run.state[..at];
-            if earlier
-                .iter()
-                .any(|e| e.input == pair.input || e.output == pair.output)
-            {
+            if earlier.iter().any(|e| e.input == pair.input || e.output == pair.output) {
                 return fault(format!(
                     "run.state: \"{}\" or \"{}\" is paired twice",
                     pair.input, pair.output

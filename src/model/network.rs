@@ -97,37 +97,21 @@ fn build(file: OnnxFile, shapes: &[Vec<usize>], threads: usize) -> TractResult<N
     } else {
         multithread::Executor::SingleThread
     };
-    let options = RunOptions {
-        executor: Some(executor),
-        ..RunOptions::default()
-    };
+    let options = RunOptions { executor: Some(executor), ..RunOptions::default() };
     let plan = TypedSimplePlan::new_with_options(model, &options)?;
-    Ok(Network {
-        plan,
-        inputs,
-        outputs,
-        facts,
-    })
+    Ok(Network { plan, inputs, outputs, facts })
 }
 
 fn typed_inputs(model: &TypedModel) -> TractResult<Vec<(DatumType, Vec<usize>)>> {
-    (0..model.input_outlets()?.len())
-        .map(|at| concrete(model.input_fact(at)?))
-        .collect()
+    (0..model.input_outlets()?.len()).map(|at| concrete(model.input_fact(at)?)).collect()
 }
 
 fn typed_outputs(model: &TypedModel) -> TractResult<Vec<(DatumType, Vec<usize>)>> {
-    (0..model.output_outlets()?.len())
-        .map(|at| concrete(model.output_fact(at)?))
-        .collect()
+    (0..model.output_outlets()?.len()).map(|at| concrete(model.output_fact(at)?)).collect()
 }
 
 fn concrete(fact: &TypedFact) -> TractResult<(DatumType, Vec<usize>)> {
-    let shape = fact
-        .shape
-        .iter()
-        .map(|dim| Ok(dim.to_usize()?))
-        .collect::<TractResult<_>>()?;
+    let shape = fact.shape.iter().map(|dim| Ok(dim.to_usize()?)).collect::<TractResult<_>>()?;
     Ok((fact.datum_type, shape))
 }
 
@@ -171,11 +155,7 @@ pub(super) struct Session {
 impl Session {
     /// `doing` opens every error's text.
     pub fn new(network: &Arc<Network>, doing: String) -> Self {
-        Session {
-            network: network.clone(),
-            state: None,
-            doing,
-        }
+        Session { network: network.clone(), state: None, doing }
     }
 
     /// Runs the network once.
@@ -189,14 +169,9 @@ impl Session {
         let (state, outputs) = guarded(doing, || {
             let mut state = match kept {
                 Some(state) => state,
-                None => network
-                    .plan
-                    .spawn()
-                    .map_err(|error| Error::data(doing, told(&error)))?,
+                None => network.plan.spawn().map_err(|error| Error::data(doing, told(&error)))?,
             };
-            let outputs = state
-                .run(inputs)
-                .map_err(|error| Error::data(doing, told(&error)))?;
+            let outputs = state.run(inputs).map_err(|error| Error::data(doing, told(&error)))?;
             Ok((state, outputs))
         })?;
         self.state = Some(state);
@@ -209,18 +184,12 @@ impl Session {
     /// [`Kind::Data`](crate::error::Kind::Data) where a value is not finite:
     /// weights or frames are damaged, and nothing true can be said from it.
     pub fn read(&self, output: &TValue, logits: &mut [f32]) -> Result<()> {
-        let view = output
-            .try_as_plain_ram()
-            .and_then(|view| view.as_slice::<f32>());
+        let view = output.try_as_plain_ram().and_then(|view| view.as_slice::<f32>());
         let values = view.map_err(|error| Error::internal(&self.doing, told(&error)))?;
         if values.len() != logits.len() {
             return Err(Error::internal(
                 &self.doing,
-                format!(
-                    "it gave {} values where it promised {}",
-                    values.len(),
-                    logits.len()
-                ),
+                format!("it gave {} values where it promised {}", values.len(), logits.len()),
             ));
         }
         if let Some(class) = values.iter().position(|value| !value.is_finite()) {
@@ -245,10 +214,7 @@ pub(super) fn guarded<T>(doing: &str, f: impl FnOnce() -> Result<T>) -> Result<T
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "without a word".into());
         let words = shortened(words);
-        Err(Error::internal(
-            doing,
-            format!("the inference engine (tract) gave up: {words}"),
-        ))
+        Err(Error::internal(doing, format!("the inference engine (tract) gave up: {words}")))
     })
 }
 
@@ -281,9 +247,6 @@ mod tests {
     #[test]
     fn long_words_are_cut_between_characters() {
         assert_eq!(shortened("a\n  b".into()), "a b");
-        assert_eq!(
-            shortened("é".repeat(2000)).chars().count(),
-            LONGEST_FAULT + 2
-        );
+        assert_eq!(shortened("é".repeat(2000)).chars().count(), LONGEST_FAULT + 2);
     }
 }

@@ -61,11 +61,7 @@ impl OnnxFile {
             .filter(|input| !stored.contains(input.name.as_str()))
             .map(|input| declared(input, doing))
             .collect::<Result<Vec<_>>>()?;
-        let outputs: Vec<String> = graph
-            .output
-            .iter()
-            .map(|output| output.name.clone())
-            .collect();
+        let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
         if inputs.is_empty() || outputs.is_empty() {
             return Err(fault(format!(
                 "it has {} inputs and {} outputs; expected at least one of each",
@@ -76,26 +72,12 @@ impl OnnxFile {
         let external =
             |tensor: &&TensorProto| tensor.data_location == Some(DataLocation::External as i32);
         if let Some(tensor) = graph.initializer.iter().find(external) {
-            return Err(fault(format!(
-                "the weights \"{}\" lie in another file",
-                tensor.name
-            ))
-            .remedy("export the model again with its weights inside the ONNX file"));
+            return Err(fault(format!("the weights \"{}\" lie in another file", tensor.name))
+                .remedy("export the model again with its weights inside the ONNX file"));
         }
-        let parameters = graph
-            .initializer
-            .iter()
-            .filter(|tensor| is_float(tensor))
-            .map(values)
-            .sum();
-        Ok(OnnxFile {
-            inputs,
-            outputs,
-            parameters,
-            bytes: bytes.len(),
-            engine,
-            proto,
-        })
+        let parameters =
+            graph.initializer.iter().filter(|tensor| is_float(tensor)).map(values).sum();
+        Ok(OnnxFile { inputs, outputs, parameters, bytes: bytes.len(), engine, proto })
     }
 }
 
@@ -107,9 +89,7 @@ fn is_float(tensor: &TensorProto) -> bool {
 }
 
 fn values(tensor: &TensorProto) -> u64 {
-    tensor.dims.iter().fold(1, |all, &dim| {
-        all.saturating_mul(u64::try_from(dim).unwrap_or(0))
-    })
+    tensor.dims.iter().fold(1, |all, &dim| all.saturating_mul(u64::try_from(dim).unwrap_or(0)))
 }
 
 fn declared(info: &ValueInfoProto, doing: &str) -> Result<Declared> {
@@ -121,10 +101,7 @@ fn declared(info: &ValueInfoProto, doing: &str) -> Result<Declared> {
         .ok()
         .and_then(|datum| DatumType::try_from(datum).ok())
         .ok_or_else(|| fault("is of a kind of number that is not supported"))?;
-    let shape = tensor
-        .shape
-        .as_ref()
-        .ok_or_else(|| fault("has no declared shape"))?;
+    let shape = tensor.shape.as_ref().ok_or_else(|| fault("has no declared shape"))?;
     let size = |value: &Option<Dimension>| match value {
         Some(Dimension::DimValue(size)) => usize::try_from(*size).ok(),
         _ => None,
@@ -148,10 +125,8 @@ fn refuse_unknown_operators(engine: &Onnx, graph: &GraphProto, doing: &str) -> R
     if unknown.len() > LISTED {
         list += &format!(" and {} more", unknown.len() - LISTED);
     }
-    Err(
-        Error::config(doing, format!("unsupported operator: {list}"))
-            .remedy("export the model without it, or with an ONNX operator set of 9 to 18"),
-    )
+    Err(Error::config(doing, format!("unsupported operator: {list}"))
+        .remedy("export the model without it, or with an ONNX operator set of 9 to 18"))
 }
 
 fn collect_unknown(engine: &Onnx, graph: &GraphProto, unknown: &mut Vec<String>) {

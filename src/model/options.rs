@@ -21,10 +21,6 @@ pub struct ModelOptions {
 
 impl Default for ModelOptions {
     fn default() -> Self {
-        ModelOptions {
-            path: None,
-            mode: None,
-            threads: 1,
-        }
+        ModelOptions { path: None, mode: None, threads: 1 }
     }
 }

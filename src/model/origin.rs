@@ -12,22 +12,10 @@ use crate::error::{Error, Result};
 
 /// The files of the default model, which are part of the program.
 const CAMERA_EVENTS: &[(&str, &[u8])] = &[
-    (
-        "model.toml",
-        include_bytes!("../../models/camera-events/model.toml"),
-    ),
-    (
-        "labels.txt",
-        include_bytes!("../../models/camera-events/labels.txt"),
-    ),
-    (
-        "model.onnx",
-        include_bytes!("../../models/camera-events/model.onnx"),
-    ),
-    (
-        "stream.onnx",
-        include_bytes!("../../models/camera-events/stream.onnx"),
-    ),
+    ("model.toml", include_bytes!("../../models/camera-events/model.toml")),
+    ("labels.txt", include_bytes!("../../models/camera-events/labels.txt")),
+    ("model.onnx", include_bytes!("../../models/camera-events/model.onnx")),
+    ("stream.onnx", include_bytes!("../../models/camera-events/stream.onnx")),
 ];
 
 /// Where a bundle's files come from.
@@ -53,20 +41,15 @@ impl Origin {
             Origin::Embedded => embedded(file, &doing)?.len() as u64,
             Origin::Folder(folder) => {
                 let path = folder.join(inside(file, &doing)?);
-                let metadata = path
-                    .metadata()
-                    .map_err(|error| unreadable(&doing, folder, error))?;
+                let metadata =
+                    path.metadata().map_err(|error| unreadable(&doing, folder, error))?;
                 if !metadata.is_file() {
                     return Err(Error::config(doing, "it is not a file"));
                 }
                 metadata.len()
             }
         };
-        if size > limit {
-            Err(too_large(&doing, limit))
-        } else {
-            Ok(size)
-        }
+        if size > limit { Err(too_large(&doing, limit)) } else { Ok(size) }
     }
 
     /// The file's bytes, of which there may be no more than `limit`.
@@ -137,14 +120,10 @@ fn embedded(file: &str, doing: &str) -> Result<&'static [u8]> {
 /// because bundles are downloaded and a name in one is not to be trusted.
 fn inside<'a>(file: &'a str, doing: &str) -> Result<&'a Path> {
     let path = Path::new(file);
-    let plain = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     if file.is_empty() || !plain {
-        return Err(
-            Error::config(doing, "the name leads out of the bundle's folder")
-                .remedy("name a file in the bundle's folder, without \"..\" or a leading \"/\""),
-        );
+        return Err(Error::config(doing, "the name leads out of the bundle's folder")
+            .remedy("name a file in the bundle's folder, without \"..\" or a leading \"/\""));
     }
     Ok(path)
 }
@@ -158,10 +137,7 @@ fn unreadable(doing: &str, folder: &Path, error: std::io::Error) -> Error {
                     "a model bundle is a folder with model.toml, labels.txt and an ONNX file",
                 )
             } else if folder.exists() {
-                (
-                    "the bundle is not a folder",
-                    "name the folder that holds model.toml",
-                )
+                ("the bundle is not a folder", "name the folder that holds model.toml")
             } else {
                 ("no such folder", "name the folder that holds model.toml")
             };

@@ -38,10 +38,7 @@ impl Wiring {
         let states: Vec<(usize, usize)> = if pairs.is_empty() {
             let by_name = |(at, input): (usize, &&str)| {
                 let twin = format!("{input}_out");
-                outputs
-                    .iter()
-                    .position(|output| **output == twin)
-                    .map(|output| (at, output))
+                outputs.iter().position(|output| **output == twin).map(|output| (at, output))
             };
             let named: Vec<_> = inputs.iter().enumerate().filter_map(by_name).collect();
             if named.is_empty() && inputs.len() == outputs.len() {
@@ -52,10 +49,8 @@ impl Wiring {
         } else {
             let position = |names: &[&str], name: &str, what: &str| {
                 names.iter().position(|n| *n == name).ok_or_else(|| {
-                    fault(format!(
-                        "run.state names {what} \"{name}\", which it does not have"
-                    ))
-                    .remedy(format!("it has {}", quoted(names.iter().copied())))
+                    fault(format!("run.state names {what} \"{name}\", which it does not have"))
+                        .remedy(format!("it has {}", quoted(names.iter().copied())))
                 })
             };
             pairs
@@ -74,9 +69,8 @@ impl Wiring {
             ))
             .remedy("run it in mode \"window\", or pair its states with [[run.state]]"));
         }
-        let frames: Vec<usize> = (0..inputs.len())
-            .filter(|at| states.iter().all(|(input, _)| input != at))
-            .collect();
+        let frames: Vec<usize> =
+            (0..inputs.len()).filter(|at| states.iter().all(|(input, _)| input != at)).collect();
         let logits = (0..outputs.len()).find(|at| states.iter().all(|(_, output)| output != at));
         let ([frame], Some(logits)) = (frames.as_slice(), logits) else {
             let left = quoted(frames.iter().map(|&at| inputs[at]));
@@ -89,11 +83,7 @@ impl Wiring {
             })
             .remedy("pair every state with [[run.state]] input = \"…\" output = \"…\""));
         };
-        Ok(Wiring {
-            frame: *frame,
-            logits,
-            states,
-        })
+        Ok(Wiring { frame: *frame, logits, states })
     }
 
     /// The shapes to run `file` with.
@@ -103,12 +93,7 @@ impl Wiring {
         spec: &InputSpec,
         doing: &str,
     ) -> Result<Vec<Vec<usize>>> {
-        let with_time = InputSpec {
-            frames: 1,
-            ..spec.clone()
-        }
-        .clip_shape()
-        .to_vec();
+        let with_time = InputSpec { frames: 1, ..spec.clone() }.clip_shape().to_vec();
         let mut without = with_time.clone();
         without.remove(match spec.layout {
             Layout::NCTHW => 2,
@@ -162,10 +147,7 @@ impl Wiring {
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// A model with state of its own, running over one stream.
@@ -198,10 +180,7 @@ impl Stateful {
             network: network.clone(),
             wiring: wiring.clone(),
             states: Vec::new(),
-            ring: Ring::new(&InputSpec {
-                frames: 1,
-                ..spec.clone()
-            })?,
+            ring: Ring::new(&InputSpec { frames: 1, ..spec.clone() })?,
             layout: spec.layout,
             logits: vec![0.0; classes],
             warm_up,
@@ -211,9 +190,7 @@ impl Stateful {
 
     fn zero(&self, input: usize) -> Result<TValue> {
         let (datum, shape) = &self.network.inputs[input];
-        Ok(Tensor::zero_dt(*datum, shape)
-            .map_err(no_memory)?
-            .into_tvalue())
+        Ok(Tensor::zero_dt(*datum, shape).map_err(no_memory)?.into_tvalue())
     }
 
     /// The frame as the network's input.
@@ -222,8 +199,7 @@ impl Stateful {
         let (_, shape) = &self.network.inputs[self.wiring.frame];
         let mut tensor = Tensor::zero::<f32>(shape).map_err(no_memory)?;
         let mut view = tensor.try_as_plain_ram_mut().map_err(no_memory)?;
-        self.ring
-            .write_clip(self.layout, view.as_slice_mut().map_err(no_memory)?)?;
+        self.ring.write_clip(self.layout, view.as_slice_mut().map_err(no_memory)?)?;
         Ok(tensor.into_tvalue())
     }
 }
@@ -244,15 +220,10 @@ impl Classifier for Stateful {
             });
         }
         let outputs = self.session.run(inputs.into_iter().flatten().collect())?;
-        self.session
-            .read(&outputs[self.wiring.logits], &mut self.logits)?;
+        self.session.read(&outputs[self.wiring.logits], &mut self.logits)?;
         let mut outputs: Vec<Option<TValue>> = outputs.into_iter().map(Some).collect();
-        self.states = self
-            .wiring
-            .states
-            .iter()
-            .filter_map(|&(_, output)| outputs[output].take())
-            .collect();
+        self.states =
+            self.wiring.states.iter().filter_map(|&(_, output)| outputs[output].take()).collect();
         self.seen = (seen + 1).min(self.warm_up);
         Ok((due && self.seen == self.warm_up).then_some(&self.logits))
     }
@@ -276,10 +247,7 @@ mod tests {
     use super::*;
 
     fn pair(input: &str, output: &str) -> StatePair {
-        StatePair {
-            input: input.into(),
-            output: output.into(),
-        }
+        StatePair { input: input.into(), output: output.into() }
     }
 
     fn find(inputs: &[&str], outputs: &[&str], pairs: &[StatePair]) -> Result<Wiring> {
@@ -288,60 +256,29 @@ mod tests {
 
     #[test]
     fn states_are_paired_by_name_in_any_order() {
-        let found = find(
-            &["state_1", "frame", "state_0"],
-            &["state_0_out", "y", "state_1_out"],
-            &[],
-        );
-        assert_eq!(
-            found.unwrap(),
-            Wiring {
-                frame: 1,
-                logits: 1,
-                states: vec![(0, 2), (2, 0)]
-            }
-        );
+        let found =
+            find(&["state_1", "frame", "state_0"], &["state_0_out", "y", "state_1_out"], &[]);
+        assert_eq!(found.unwrap(), Wiring { frame: 1, logits: 1, states: vec![(0, 2), (2, 0)] });
     }
 
     #[test]
     fn states_without_matching_names_are_paired_in_order() {
         let found = find(&["x", "a", "b"], &["y", "c", "d"], &[]).unwrap();
-        assert_eq!(
-            found,
-            Wiring {
-                frame: 0,
-                logits: 0,
-                states: vec![(1, 1), (2, 2)]
-            }
-        );
+        assert_eq!(found, Wiring { frame: 0, logits: 0, states: vec![(1, 1), (2, 2)] });
     }
 
     #[test]
     fn the_manifests_pairs_win() {
-        let found = find(
-            &["x", "a", "b"],
-            &["y", "c", "d"],
-            &[pair("a", "d"), pair("b", "c")],
-        );
+        let found = find(&["x", "a", "b"], &["y", "c", "d"], &[pair("a", "d"), pair("b", "c")]);
         assert_eq!(found.unwrap().states, [(1, 2), (2, 1)]);
     }
 
     #[test]
     fn what_cannot_be_paired_is_named() {
-        let text = find(&["x", "a", "b"], &["y", "a_out"], &[])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("\"x\", \"b\"") && text.contains("[[run.state]]"),
-            "{text}"
-        );
-        let text = find(&["x", "a"], &["y", "c"], &[pair("a", "z")])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("output \"z\"") && text.contains("\"y\", \"c\""),
-            "{text}"
-        );
+        let text = find(&["x", "a", "b"], &["y", "a_out"], &[]).unwrap_err().to_string();
+        assert!(text.contains("\"x\", \"b\"") && text.contains("[[run.state]]"), "{text}");
+        let text = find(&["x", "a"], &["y", "c"], &[pair("a", "z")]).unwrap_err().to_string();
+        assert!(text.contains("output \"z\"") && text.contains("\"y\", \"c\""), "{text}");
         let text = find(&["x"], &["y"], &[]).unwrap_err().to_string();
         assert!(text.contains("no state"), "{text}");
         let text = find(&["x", "a"], &["a_out"], &[]).unwrap_err().to_string();

@@ -17,11 +17,7 @@ use crate::error::{Error, Result};
 /// shape or kind of number than the manifest's.
 pub(super) fn shapes(file: &OnnxFile, spec: &InputSpec, doing: &str) -> Result<Vec<Vec<usize>>> {
     let [input] = file.inputs.as_slice() else {
-        let names: Vec<_> = file
-            .inputs
-            .iter()
-            .map(|input| format!("\"{}\"", input.name))
-            .collect();
+        let names: Vec<_> = file.inputs.iter().map(|input| format!("\"{}\"", input.name)).collect();
         return Err(Error::config(
             doing,
             format!(
@@ -81,8 +77,7 @@ impl Classifier for Window {
         }
         if let Some(clip) = Arc::get_mut(&mut self.clip) {
             let mut view = clip.try_as_plain_ram_mut().map_err(no_memory)?;
-            self.ring
-                .write_clip(self.layout, view.as_slice_mut().map_err(no_memory)?)?;
+            self.ring.write_clip(self.layout, view.as_slice_mut().map_err(no_memory)?)?;
         }
         let outputs = self.session.run(tvec![self.clip.clone().into_tvalue()])?;
         self.session.read(&outputs[0], &mut self.logits)?;

@@ -1,1 +1,13 @@
-//! Logits to predictions: softmax, smoothing, events.
+//! Logits to predictions: probabilities, smoothing over time, the top k,
+//! abstaining, and events with a start and an end.
+
+mod events;
+mod options;
+mod prediction;
+mod predictor;
+mod probability;
+mod smoother;
+
+pub use options::{EventOptions, PredictOptions, SmoothOptions};
+pub use prediction::{EndedBy, Event, EventKind, Prediction, Scored};
+pub use predictor::{Moment, Predictor};

@@ -11,11 +11,17 @@ pub struct Wobble([(f32, f32); 3]);
 impl Wobble {
     /// Frequencies in hertz, drawn between `low` and `high`.
     pub fn new(rng: &mut Rng, low: f32, high: f32) -> Self {
-        Wobble(std::array::from_fn(|_| (rng.log_range(low, high), rng.range(0.0, std::f32::consts::TAU))))
+        Wobble(std::array::from_fn(|_| {
+            (rng.log_range(low, high), rng.range(0.0, std::f32::consts::TAU))
+        }))
     }
 
     pub fn at(&self, time: f32) -> f32 {
-        self.0.iter().map(|(hertz, phase)| (std::f32::consts::TAU * hertz * time + phase).sin()).sum::<f32>() / 2.0
+        self.0
+            .iter()
+            .map(|(hertz, phase)| (std::f32::consts::TAU * hertz * time + phase).sin())
+            .sum::<f32>()
+            / 2.0
     }
 }
 
@@ -50,7 +56,13 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub fn new(rng: &mut Rng, figure: Figure, path: Path, there: (f32, f32), moving: (f32, f32)) -> Self {
+    pub fn new(
+        rng: &mut Rng,
+        figure: Figure,
+        path: Path,
+        there: (f32, f32),
+        moving: (f32, f32),
+    ) -> Self {
         let (facing, heading) = match path {
             Path::Cross { from, to, .. } => (Facing::Side, (to - from).signum()),
             Path::Depth { .. } => (Facing::FrontOrBack, rng.sign()),

@@ -61,7 +61,9 @@ impl BlockCodec {
                 for row in rows {
                     let range = span(row);
                     if send {
-                        for (new, old) in luma[range.clone()].iter().zip(&mut self.held[range.clone()]) {
+                        for (new, old) in
+                            luma[range.clone()].iter().zip(&mut self.held[range.clone()])
+                        {
                             // The mean is kept well, detail only in steps.
                             let detail = ((f32::from(*new) - mean) / self.step).round() * self.step;
                             *old = (mean + detail).clamp(0.0, 255.0) as u8;
@@ -80,7 +82,8 @@ mod tests {
 
     #[test]
     fn still_blocks_freeze_until_the_next_key_frame() {
-        let mut codec = BlockCodec { threshold: 2.0, step: 1.0, interval: 3, count: 0, held: vec![] };
+        let mut codec =
+            BlockCodec { threshold: 2.0, step: 1.0, interval: 3, count: 0, held: vec![] };
         let mut coded = |value: u8| {
             let mut luma = vec![value; 16 * 16];
             codec.code(&mut luma, 16);

@@ -50,7 +50,8 @@ impl Dataset {
             file.write_all(&npy_header(shape)).map_err(failed)?;
             Ok(file)
         };
-        let mut frames = open("frames.npy", &format!("{}, {}, {height}, {width}", self.count, self.frames))?;
+        let mut frames =
+            open("frames.npy", &format!("{}, {}, {height}, {width}", self.count, self.frames))?;
         let mut labels = open("labels.npy", &format!("{}, {}", self.count, self.frames))?;
         let mut small = vec![0; width * height];
         for seed in self.seed..self.seed + self.count as u64 {
@@ -76,7 +77,8 @@ impl Dataset {
     /// Size and frame rate of the camera that stream `seed` stands for.
     fn source(&self, seed: u64) -> (Options, f64) {
         let mut rng = Rng::new(seed, 8);
-        let (width, height) = rng.pick(&[(256, 144), (320, 180), (256, 192), (208, 156), (192, 144), (240, 180)]);
+        let (width, height) =
+            rng.pick(&[(256, 144), (320, 180), (256, 192), (208, 156), (192, 144), (240, 180)]);
         let fps = rng.pick(&[30.0, 30.0, 29.97, 25.0, 25.0, 20.0, 15.0, 12.5, 10.0, 8.0, 6.0]);
         let seconds = self.frames as f64 / self.rate;
         (Options { seed, seconds, fps, width, height }, fps)

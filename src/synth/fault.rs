@@ -59,7 +59,9 @@ impl Pan {
 
     fn velocity(&self, time: f32) -> f32 {
         let rise = |from: f32| smoothstep(from, from + self.ramp, time);
-        let turn = self.back.map_or(1.0, |back| 1.0 - 2.0 * smoothstep(back - self.ramp, back + self.ramp, time));
+        let turn = self
+            .back
+            .map_or(1.0, |back| 1.0 - 2.0 * smoothstep(back - self.ramp, back + self.ramp, time));
         self.speed * turn * (rise(self.start) - rise(self.end - self.ramp))
     }
 
@@ -167,7 +169,11 @@ impl Cover {
             colour: [luma * (1.0 + warm), luma, luma * (1.0 - warm)],
             grain: if rng.chance(0.5) { 0.0 } else { rng.range(0.0, 0.5) },
             grain_scale: rng.log_range(0.7, 5.0),
-            glow: if rng.chance(0.4) { (rng.unit(), rng.unit(), rng.range(0.02, 0.3)) } else { (0.0, 0.0, 0.0) },
+            glow: if rng.chance(0.4) {
+                (rng.unit(), rng.unit(), rng.range(0.02, 0.3))
+            } else {
+                (0.0, 0.0, 0.0)
+            },
             soft: rng.log_range(0.01, 0.3),
             drift: Wobble::new(rng, 0.1, 1.0),
         }
@@ -183,7 +189,8 @@ impl Cover {
     /// Opacity at a point of the view (-1..1 from its centre on both axes).
     pub fn opacity(&self, x: f32, y: f32, share: f32) -> f32 {
         // The edge moves from one corner to the other as the share grows.
-        let along = (x * self.angle.cos() + y * self.angle.sin()) / (self.angle.cos().abs() + self.angle.sin().abs());
+        let along = (x * self.angle.cos() + y * self.angle.sin())
+            / (self.angle.cos().abs() + self.angle.sin().abs());
         let edge = -1.0 - self.soft + share * (2.0 + 2.0 * self.soft);
         smoothstep(edge + self.soft, edge - self.soft, along)
     }
@@ -252,7 +259,13 @@ impl Light {
     /// `base` is the light's level so far: far from 1, the light goes back.
     pub fn new(rng: &mut Rng, start: f32, end: f32, base: f32) -> Self {
         let level = |rng: &mut Rng| {
-            let darker = if base < 0.7 { false } else if base > 1.4 { true } else { rng.chance(0.5) };
+            let darker = if base < 0.7 {
+                false
+            } else if base > 1.4 {
+                true
+            } else {
+                rng.chance(0.5)
+            };
             if darker { rng.log_range(0.15, 0.72) } else { rng.log_range(1.35, 3.0) }
         };
         let kind = match rng.int(0, 9) {
@@ -281,7 +294,11 @@ impl Light {
             lamp: (rng.range(-0.8, 0.8), rng.range(-0.8, 0.4)),
             local: if rng.chance(0.5) { 0.0 } else { rng.range(0.2, 0.9) },
             tint: [1.0 + warm, 1.0, 1.0 - warm],
-            recovery: if rng.chance(0.4) { (rng.range(0.2, 0.8), rng.range(0.3, 1.5)) } else { (0.0, 1.0) },
+            recovery: if rng.chance(0.4) {
+                (rng.range(0.2, 0.8), rng.range(0.3, 1.5))
+            } else {
+                (0.0, 1.0)
+            },
         }
     }
 
@@ -300,7 +317,8 @@ impl Light {
             }
             LightKind::Ramp(level) => level.powf(smoothstep(self.start, self.end, time)),
             LightKind::Swing { depth, period, square } => {
-                let envelope = smoothstep(self.start, self.start + 0.3, time) * smoothstep(self.end, self.end - 0.3, time);
+                let envelope = smoothstep(self.start, self.start + 0.3, time)
+                    * smoothstep(self.end, self.end - 0.3, time);
                 let mut wave = (std::f32::consts::TAU * (time - self.start) / period).sin();
                 if *square {
                     wave = wave.signum();
@@ -320,8 +338,12 @@ impl Light {
             return false;
         }
         match &self.kind {
-            LightKind::Steps(steps) => steps.iter().any(|(at, _)| time >= *at && time < at + STEP_SECONDS),
-            LightKind::Ramp(_) => time > self.start + 0.2 * (self.end - self.start) && time < self.end + 0.3,
+            LightKind::Steps(steps) => {
+                steps.iter().any(|(at, _)| time >= *at && time < at + STEP_SECONDS)
+            }
+            LightKind::Ramp(_) => {
+                time > self.start + 0.2 * (self.end - self.start) && time < self.end + 0.3
+            }
             LightKind::Swing { .. } => time < self.end,
         }
     }

@@ -89,7 +89,8 @@ fn slide(len: usize, radius: usize, get: impl Fn(usize) -> Rgb, mut put: impl Fn
     }
     for i in 0..len {
         put(i, scale(sum, weight));
-        let (gone, come) = (clamped(i as isize - radius as isize), clamped(i as isize + radius as isize + 1));
+        let (gone, come) =
+            (clamped(i as isize - radius as isize), clamped(i as isize + radius as isize + 1));
         for c in 0..3 {
             sum[c] += come[c] - gone[c];
         }

@@ -37,14 +37,19 @@ impl Options {
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::config("reading synth options", what));
         if !(self.seconds > 0.0 && self.seconds <= 86_400.0) {
-            return wrong(format!("seconds is {}, expected more than 0, at most 86400", self.seconds));
+            return wrong(format!(
+                "seconds is {}, expected more than 0, at most 86400",
+                self.seconds
+            ));
         }
         if !(self.fps >= 1.0 && self.fps <= 120.0) {
             return wrong(format!("fps is {}, expected 1 to 120", self.fps));
         }
         for (name, value) in [("width", self.width), ("height", self.height)] {
             if !(32..=4096).contains(&value) || value % 2 == 1 {
-                return wrong(format!("{name} is {value}, expected an even number from 32 to 4096"));
+                return wrong(format!(
+                    "{name} is {value}, expected an even number from 32 to 4096"
+                ));
             }
         }
         Ok(())
@@ -74,9 +79,14 @@ impl FromStr for Options {
             let (key, value) = part.split_once('=').ok_or_else(|| wrong("key=value"))?;
             match key.trim() {
                 "seed" => options.seed = value.parse().map_err(|_| wrong("seed=<whole number>"))?,
-                "seconds" => options.seconds = value.parse().map_err(|_| wrong("seconds=<number>"))?,
+                "seconds" => {
+                    options.seconds = value.parse().map_err(|_| wrong("seconds=<number>"))?
+                }
                 "fps" => options.fps = value.parse().map_err(|_| wrong("fps=<number>"))?,
-                "size" => (options.width, options.height) = parse_size(value).ok_or_else(|| wrong("size=<width>x<height>"))?,
+                "size" => {
+                    (options.width, options.height) =
+                        parse_size(value).ok_or_else(|| wrong("size=<width>x<height>"))?
+                }
                 _ => return Err(wrong("one of seed, seconds, fps, size")),
             }
         }

@@ -113,7 +113,8 @@ impl Palette {
     pub fn new(rng: &mut Rng) -> Self {
         let (saturation, middle) = (rng.range(0.0, 0.5), rng.range(0.25, 0.7));
         let contrast = rng.range(0.35, 1.0);
-        let colours = (0..rng.int(4, 9)).map(|_| colour(rng, saturation, middle, contrast)).collect();
+        let colours =
+            (0..rng.int(4, 9)).map(|_| colour(rng, saturation, middle, contrast)).collect();
         Palette { colours, contrast }
     }
 
@@ -122,7 +123,9 @@ impl Palette {
         let jitter = 1.0 + rng.range(-0.35, 0.35) * self.contrast;
         let pattern = match rng.int(0, 9) {
             0..=6 => Pattern::Plain,
-            7..=8 => Pattern::Stripes(rng.log_range(0.008, 0.08), rng.pick(&[0.0, 1.571, 0.785, 0.3])),
+            7..=8 => {
+                Pattern::Stripes(rng.log_range(0.008, 0.08), rng.pick(&[0.0, 1.571, 0.785, 0.3]))
+            }
             _ => Pattern::Checks(rng.log_range(0.015, 0.12)),
         };
         Surface {
@@ -155,8 +158,10 @@ impl Painter {
         let reach = (shape.half_width.hypot(shape.half_height)) * self.unit + 1.0;
         let (cx, cy) = (shape.x * self.unit, shape.y * self.unit);
         let bound = |v: f32, end: usize| (v.max(0.0) as usize).min(end);
-        let (x0, x1) = (bound(cx - reach, self.image.width), bound(cx + reach + 1.0, self.image.width));
-        let (y0, y1) = (bound(cy - reach, self.image.height), bound(cy + reach + 1.0, self.image.height));
+        let (x0, x1) =
+            (bound(cx - reach, self.image.width), bound(cx + reach + 1.0, self.image.width));
+        let (y0, y1) =
+            (bound(cy - reach, self.image.height), bound(cy + reach + 1.0, self.image.height));
         let (sin, cos) = shape.angle.sin_cos();
         let shift = shape.x * 7.0 + shape.y * 3.0;
         for py in y0..y1 {
@@ -175,7 +180,11 @@ impl Painter {
                         Pattern::Plain => surface.colour,
                         Pattern::Stripes(width, angle) => {
                             let along = u * angle.cos() + v * angle.sin();
-                            if (along / width).rem_euclid(2.0) < 1.0 { surface.colour } else { surface.other }
+                            if (along / width).rem_euclid(2.0) < 1.0 {
+                                surface.colour
+                            } else {
+                                surface.other
+                            }
                         }
                         Pattern::Checks(side) => {
                             let odd = (u / side).floor() + (v / side).floor();
@@ -221,9 +230,19 @@ fn occluders(p: &mut Painter, rng: &mut Rng, palette: &Palette) -> Vec<[f32; 4]>
     for _ in 0..count {
         let post = rng.chance(0.7);
         let shape = if post {
-            rect(rng.range(0.0, width), rng.range(0.4, height), rng.log_range(0.01, 0.08), rng.range(0.3, 1.0))
+            rect(
+                rng.range(0.0, width),
+                rng.range(0.4, height),
+                rng.log_range(0.01, 0.08),
+                rng.range(0.3, 1.0),
+            )
         } else {
-            rect(rng.range(0.0, width), rng.range(0.9, height), rng.range(0.1, 0.5), rng.range(0.04, 0.15))
+            rect(
+                rng.range(0.0, width),
+                rng.range(0.9, height),
+                rng.range(0.1, 0.5),
+                rng.range(0.04, 0.15),
+            )
         };
         let surface = palette.surface(rng, 0.1);
         p.fill(shape, surface);
@@ -264,7 +283,8 @@ fn room(p: &mut Painter, rng: &mut Rng, palette: &Palette, width: f32, height: f
     for _ in 0..rng.int(3, 12) {
         // Doors and cupboards stand on the floor, pictures and windows hang.
         let (w, h) = (rng.log_range(0.04, 0.3), rng.log_range(0.05, 0.4));
-        let y = if rng.chance(0.5) { floor - h + rng.range(0.0, 0.15) } else { rng.range(0.1, floor) };
+        let y =
+            if rng.chance(0.5) { floor - h + rng.range(0.0, 0.15) } else { rng.range(0.1, floor) };
         let x = rng.range(0.0, width);
         let (frame, inside) = (palette.surface(rng, 0.05), palette.surface(rng, 0.12));
         p.fill(rect(x, y, w + 0.012, h + 0.012), frame);
@@ -288,7 +308,14 @@ fn room(p: &mut Painter, rng: &mut Rng, palette: &Palette, width: f32, height: f
     }
 }
 
-fn street(p: &mut Painter, rng: &mut Rng, palette: &Palette, width: f32, height: f32, horizon: f32) {
+fn street(
+    p: &mut Painter,
+    rng: &mut Rng,
+    palette: &Palette,
+    width: f32,
+    height: f32,
+    horizon: f32,
+) {
     // Seen from high up there is no sky: road from edge to edge.
     let overhead = rng.chance(0.35);
     let line = if overhead { 0.0 } else { TOP + horizon };
@@ -309,13 +336,21 @@ fn street(p: &mut Painter, rng: &mut Rng, palette: &Palette, width: f32, height:
                 let (columns, rows) = ((2.0 * w / step) as usize, (2.0 * h / step) as usize);
                 for i in 0..columns.min(8) {
                     for j in 0..rows.min(8) {
-                        let (wx, wy) = (x - w + (i as f32 + 0.5) * step, line - 2.0 * h + (j as f32 + 0.5) * step);
+                        let (wx, wy) = (
+                            x - w + (i as f32 + 0.5) * step,
+                            line - 2.0 * h + (j as f32 + 0.5) * step,
+                        );
                         p.fill(rect(wx, wy, step * 0.28, step * 0.33), window);
                     }
                 }
             } else {
                 // Foliage: a clump of grainy rounds.
-                let leaf = Surface { grain: 0.7, grain_scale: rng.range(20.0, 50.0), pattern: Pattern::Plain, ..facade };
+                let leaf = Surface {
+                    grain: 0.7,
+                    grain_scale: rng.range(20.0, 50.0),
+                    pattern: Pattern::Plain,
+                    ..facade
+                };
                 for _ in 0..rng.int(3, 9) {
                     let shape = Shape {
                         x: x + rng.range(-w, w),
@@ -325,18 +360,37 @@ fn street(p: &mut Painter, rng: &mut Rng, palette: &Palette, width: f32, height:
                         angle: rng.range(0.0, 3.0),
                         round: true,
                     };
-                    p.fill(shape, Surface { colour: scale(leaf.colour, rng.range(0.7, 1.3)), ..leaf });
+                    p.fill(
+                        shape,
+                        Surface { colour: scale(leaf.colour, rng.range(0.7, 1.3)), ..leaf },
+                    );
                 }
             }
         }
     }
-    let asphalt = Surface { grain: 0.15, grain_scale: 40.0, pattern: Pattern::Plain, ..palette.surface(rng, 0.1) };
+    let asphalt = Surface {
+        grain: 0.15,
+        grain_scale: 40.0,
+        pattern: Pattern::Plain,
+        ..palette.surface(rng, 0.1)
+    };
     let tilt = if rng.chance(0.5) { 0.0 } else { rng.range(-1.6, 1.6) };
-    let (x, y) = (width / 2.0 + rng.range(-0.6, 0.6), if overhead { height / 2.0 } else { line + rng.range(0.15, 0.5) });
+    let (x, y) = (
+        width / 2.0 + rng.range(-0.6, 0.6),
+        if overhead { height / 2.0 } else { line + rng.range(0.15, 0.5) },
+    );
     let half = rng.range(0.12, 0.5);
     if overhead || tilt == 0.0 {
-        p.fill(Shape { x, y, half_width: 4.0, half_height: half, angle: tilt, round: false }, asphalt);
-        let mark = Surface { grain: 0.05, pattern: Pattern::Plain, colour: scale([0.9, 0.9, 0.85], rng.range(0.6, 1.1)), ..asphalt };
+        p.fill(
+            Shape { x, y, half_width: 4.0, half_height: half, angle: tilt, round: false },
+            asphalt,
+        );
+        let mark = Surface {
+            grain: 0.05,
+            pattern: Pattern::Plain,
+            colour: scale([0.9, 0.9, 0.85], rng.range(0.6, 1.1)),
+            ..asphalt
+        };
         let (sin, cos) = tilt.sin_cos();
         for lane in [-0.9, 0.0, 0.9] {
             let dashed = lane == 0.0 || rng.chance(0.3);
@@ -344,7 +398,14 @@ fn street(p: &mut Painter, rng: &mut Rng, palette: &Palette, width: f32, height:
                 let along = i as f32 * 0.2;
                 let (dx, dy) = (along * cos - lane * half * sin, along * sin + lane * half * cos);
                 let length = if dashed { 0.055 } else { 0.101 };
-                let shape = Shape { x: x + dx, y: y + dy, half_width: length, half_height: 0.008, angle: tilt, round: false };
+                let shape = Shape {
+                    x: x + dx,
+                    y: y + dy,
+                    half_width: length,
+                    half_height: 0.008,
+                    angle: tilt,
+                    round: false,
+                };
                 p.fill(shape, mark);
             }
         }
@@ -353,7 +414,10 @@ fn street(p: &mut Painter, rng: &mut Rng, palette: &Palette, width: f32, height:
         for i in 0..24 {
             let depth = i as f32 / 24.0;
             let y = line + depth * depth * 0.9;
-            p.fill(rect(x + tilt * 0.1 * depth, y, 0.03 + half * 1.3 * depth, 0.035 + 0.03 * depth), asphalt);
+            p.fill(
+                rect(x + tilt * 0.1 * depth, y, 0.03 + half * 1.3 * depth, 0.035 + 0.03 * depth),
+                asphalt,
+            );
         }
     }
 }

@@ -63,7 +63,10 @@ pub fn write(rng: &mut Rng, seconds: f32, aspect: f32, horizon: f32, night: bool
                         crowd(rng, &mut actors, action - 0.2, sign, aspect, horizon, night);
                     }
                     3..=4 => {
-                        let path = { let nearer = rng.chance(0.5); depth(rng, nearer, horizon) };
+                        let path = {
+                            let nearer = rng.chance(0.5);
+                            depth(rng, nearer, horizon)
+                        };
                         let figure = Figure::new(rng, night);
                         actors.push(paced(rng, figure, path, action, done));
                     }
@@ -90,7 +93,8 @@ pub fn bystanders(rng: &mut Rng, seconds: f32, horizon: f32, night: bool) -> Vec
         .map(|_| {
             let figure = Figure::new(rng, night);
             let size = rng.log_range(0.15, if figure.is_vehicle() { 0.4 } else { 0.9 });
-            let path = Path::Stay { x: rng.range(0.05, 0.95), foot: ground(rng, size, horizon), size };
+            let path =
+                Path::Stay { x: rng.range(0.05, 0.95), foot: ground(rng, size, horizon), size };
             Actor::new(rng, figure, path, always, (always.1, always.1 + 1.0))
         })
         .collect();
@@ -115,11 +119,20 @@ fn ground(rng: &mut Rng, size: f32, horizon: f32) -> f32 {
 
 /// One to three subjects that cross the view in one direction; returns when the
 /// last is through.
-fn crowd(rng: &mut Rng, actors: &mut Vec<Actor>, start: f32, sign: f32, aspect: f32, horizon: f32, night: bool) -> f32 {
+fn crowd(
+    rng: &mut Rng,
+    actors: &mut Vec<Actor>,
+    start: f32,
+    sign: f32,
+    aspect: f32,
+    horizon: f32,
+    night: bool,
+) -> f32 {
     let mut last = start + 1.5;
     for i in 0..rng.pick(&[1, 1, 1, 1, 2, 3]) {
         let figure = Figure::new(rng, night);
-        let size = if figure.is_vehicle() { rng.log_range(0.1, 0.55) } else { rng.log_range(0.14, 0.95) };
+        let size =
+            if figure.is_vehicle() { rng.log_range(0.1, 0.55) } else { rng.log_range(0.14, 0.95) };
         let half = 0.5 * figure.aspect(super::subject::Facing::Side) * size / aspect;
         let speed = rng.log_range(0.09, 0.75);
         // Most come in at the edge, some step out of a door or start to walk.
@@ -155,7 +168,12 @@ fn depth(rng: &mut Rng, approaching: bool, horizon: f32) -> Path {
         let near = rng.log_range(0.2, 0.6);
         (rng.range(-4.0, -0.5), 0.0, near, 0.0)
     } else {
-        (horizon + rng.range(-0.15, 0.1), rng.range(0.5, 1.6), rng.log_range(0.3, 1.3), rng.range(1.6, 4.0))
+        (
+            horizon + rng.range(-0.15, 0.1),
+            rng.range(0.5, 1.6),
+            rng.log_range(0.3, 1.3),
+            rng.range(1.6, 4.0),
+        )
     };
     let (far, ratio) = if overhead {
         // The foot goes from the top of the view to below its lower edge.
@@ -198,7 +216,9 @@ pub fn spans(segments: &[Segment], seconds: f64, aspect: f32) -> Vec<Span> {
     let mut merged: Vec<Span> = vec![];
     for span in spans {
         match merged.last_mut() {
-            Some(last) if last.label == span.label || span.end - span.start < SHORTEST => last.end = span.end,
+            Some(last) if last.label == span.label || span.end - span.start < SHORTEST => {
+                last.end = span.end
+            }
             _ => merged.push(span),
         }
     }

@@ -109,7 +109,8 @@ impl Clock {
         let dot = (self.dot * image.height as f32).max(1.0);
         let digits = 12;
         let (margin, advance) = (dot * 3.0, dot * 4.0);
-        let left = if self.left { margin } else { image.width as f32 - margin - advance * digits as f32 };
+        let left =
+            if self.left { margin } else { image.width as f32 - margin - advance * digits as f32 };
         let top = if self.top { margin } else { image.height as f32 - margin - dot * 5.0 };
         let seconds = time as usize;
         for i in 0..digits {

@@ -53,7 +53,8 @@ impl Stream {
         let scene = Scene::new(&mut rng, width, height);
         let mut rng = Rng::new(options.seed, 2);
         let night = rng.chance(0.25);
-        let segments = script::write(&mut rng, options.seconds as f32, aspect, scene.horizon, night);
+        let segments =
+            script::write(&mut rng, options.seconds as f32, aspect, scene.horizon, night);
         let mut rng = Rng::new(options.seed, 4);
         let bystanders = script::bystanders(&mut rng, options.seconds as f32, scene.horizon, night);
         let spans = script::spans(&segments, options.seconds, aspect);
@@ -70,7 +71,10 @@ impl Stream {
             .collect();
         let screen = rng.chance(0.15).then(|| {
             let (x, y) = (rng.range(0.0, aspect), rng.range(0.1, 0.8));
-            (Wobble::new(&mut rng, 0.5, 3.0), [x, y, x + rng.range(0.04, 0.16), y + rng.range(0.03, 0.1)])
+            (
+                Wobble::new(&mut rng, 0.5, 3.0),
+                [x, y, x + rng.range(0.04, 0.16), y + rng.range(0.03, 0.1)],
+            )
         });
         let mut bases = vec![];
         let (mut at, mut light) = ((0.3 * aspect, 0.25), 1.0);
@@ -116,7 +120,8 @@ impl Stream {
 
     /// Index into [`LABELS`] of what happens at `time` seconds.
     pub fn label_at(&self, time: f64) -> usize {
-        let label = self.spans.iter().find(|span| time < span.end).map_or(LABELS[0], |span| span.label);
+        let label =
+            self.spans.iter().find(|span| time < span.end).map_or(LABELS[0], |span| span.label);
         LABELS.iter().position(|other| *other == label).unwrap_or(0)
     }
 
@@ -148,7 +153,11 @@ impl Stream {
     fn render(&mut self, time: f64) {
         let shot = (time * 1000.0).round() as u32;
         let time = time as f32;
-        let index = self.segments.iter().position(|s| time < s.end).unwrap_or(self.segments.len().saturating_sub(1));
+        let index = self
+            .segments
+            .iter()
+            .position(|s| time < s.end)
+            .unwrap_or(self.segments.len().saturating_sub(1));
         let Some(segment) = self.segments.get(index) else { return };
         let (base, light_base) = self.bases[index];
         let (mut moved, mut roll, mut smear) = ((0.0, 0.0), 0.0, (0.0, 0.0));
@@ -178,8 +187,10 @@ impl Stream {
             .occluders
             .iter()
             .map(|[x0, y0, x1, y1]| {
-                let left = (x0 - camera.origin.0 * unit + world.0 / 4.0).rem_euclid(world.0) - world.0 / 4.0;
-                let top = (y0 - camera.origin.1 * unit + world.1 / 3.0).rem_euclid(world.1) - world.1 / 3.0;
+                let left = (x0 - camera.origin.0 * unit + world.0 / 4.0).rem_euclid(world.0)
+                    - world.0 / 4.0;
+                let top = (y0 - camera.origin.1 * unit + world.1 / 3.0).rem_euclid(world.1)
+                    - world.1 / 3.0;
                 [left, top, left + x1 - x0, top + y1 - y0]
             })
             .collect();
@@ -199,7 +210,8 @@ impl Stream {
             let (x, y) = ((pose.x - 0.5) * width / unit - moved.0, pose.foot - 0.5 - moved.1);
             pose.x = 0.5 + (x * cos + y * sin) * unit / width;
             pose.foot = 0.5 + y * cos - x * sin;
-            pose.smear = (pose.smear * self.shutter * 100.0 * width / unit).min(0.1) + smear.0.hypot(smear.1);
+            pose.smear = (pose.smear * self.shutter * 100.0 * width / unit).min(0.1)
+                + smear.0.hypot(smear.1);
             // Exposure control takes its time.
             for lag in [0.2, 0.5, 0.9] {
                 metered += actor.figure.brightness(&actor.pose(time - lag), width / unit) / 3.0;
@@ -232,7 +244,14 @@ struct Camera {
 }
 
 impl Camera {
-    fn see(&self, scene: &Scene, leaves: &[Leaves], screen: &Option<(Wobble, [f32; 4])>, time: f32, out: &mut Image) {
+    fn see(
+        &self,
+        scene: &Scene,
+        leaves: &[Leaves],
+        screen: &Option<(Wobble, [f32; 4])>,
+        time: f32,
+        out: &mut Image,
+    ) {
         let (width, height) = (out.width, out.height);
         let unit = height as f32;
         let (sin, cos) = self.roll.sin_cos();
@@ -244,7 +263,14 @@ impl Camera {
             .iter()
             .map(|l| {
                 let amplitude = l.amplitude * unit;
-                (l.centre.0 * unit, l.centre.1 * unit, l.radius * unit, amplitude, l.wind.at(time), l.wind.at(time + 0.7))
+                (
+                    l.centre.0 * unit,
+                    l.centre.1 * unit,
+                    l.radius * unit,
+                    amplitude,
+                    l.wind.at(time),
+                    l.wind.at(time + 0.7),
+                )
             })
             .collect();
         for py in 0..height {
@@ -292,12 +318,15 @@ fn shine(image: &mut Image, light: Option<&Light>, base: f32, time: f32) {
         for x in 0..width {
             let mut factor = [base; 3];
             if let Some(light) = light {
-                let (u, v) = (2.0 * x as f32 / width as f32 - 1.0, 2.0 * y as f32 / height as f32 - 1.0);
+                let (u, v) =
+                    (2.0 * x as f32 / width as f32 - 1.0, 2.0 * y as f32 / height as f32 - 1.0);
                 let (dx, dy) = (u - light.lamp.0, v - light.lamp.1);
                 let near = 1.6 / (1.0 + 1.5 * (dx * dx + dy * dy));
                 let share = 1.0 - light.local + light.local * near;
                 let here = (1.0 + (level - 1.0) * share).max(0.02) * base;
-                factor = light.tint.map(|tint| here * (1.0 + (tint - 1.0) * (level - 1.0).clamp(-1.0, 1.0)));
+                factor = light
+                    .tint
+                    .map(|tint| here * (1.0 + (tint - 1.0) * (level - 1.0).clamp(-1.0, 1.0)));
             }
             let pixel = image.at(x, y);
             for (value, factor) in pixel.iter_mut().zip(factor) {
@@ -316,13 +345,16 @@ fn put_over(image: &mut Image, cover: &Cover, scene: &Scene, time: f32) {
     let drift = cover.drift.at(time) * 0.05;
     for y in 0..height {
         for x in 0..width {
-            let (u, v) = (2.0 * x as f32 / width as f32 - 1.0, 2.0 * y as f32 / height as f32 - 1.0);
+            let (u, v) =
+                (2.0 * x as f32 / width as f32 - 1.0, 2.0 * y as f32 / height as f32 - 1.0);
             let opacity = cover.opacity(u, v, share);
             if opacity > 0.0 {
                 let mut colour = cover.colour;
                 if cover.grain > 0.0 {
-                    let (gx, gy) = ((u + drift) * cover.grain_scale, (v - drift) * cover.grain_scale);
-                    colour = scale(colour, 1.0 + cover.grain * scene.texture.fractal(gx, gy, 2, 0.5));
+                    let (gx, gy) =
+                        ((u + drift) * cover.grain_scale, (v - drift) * cover.grain_scale);
+                    colour =
+                        scale(colour, 1.0 + cover.grain * scene.texture.fractal(gx, gy, 2, 0.5));
                 }
                 let (gx, gy, glow) = cover.glow;
                 if glow > 0.0 {

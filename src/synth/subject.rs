@@ -84,7 +84,14 @@ impl Figure {
         let skin = rng.range(0.25, 0.85);
         colours[0] = [skin, skin * 0.78, skin * 0.64];
         let lobes = (0..rng.int(1, 5))
-            .map(|_| (rng.range(-0.45, 0.45), rng.range(0.15, 0.8), rng.range(0.12, 0.45), rng.range(0.1, 0.35)))
+            .map(|_| {
+                (
+                    rng.range(-0.45, 0.45),
+                    rng.range(0.15, 0.8),
+                    rng.range(0.12, 0.45),
+                    rng.range(0.1, 0.35),
+                )
+            })
             .collect();
         Figure {
             kind,
@@ -137,7 +144,8 @@ impl Figure {
 
     fn walker(&self, pose: &Pose, time: f32) -> Vec<Part> {
         let c = &self.colours;
-        let swing = (std::f32::consts::TAU * (self.cadence * time + self.phase)).sin() * pose.stride;
+        let swing =
+            (std::f32::consts::TAU * (self.cadence * time + self.phase)).sin() * pose.stride;
         let [left, right, lean, crouch] = pose.gesture;
         // One who bends or sits keeps the feet where they are.
         let drop = 0.22 * crouch.max(0.0);
@@ -153,27 +161,58 @@ impl Figure {
         let apart = if pose.facing == Facing::Side { 0.015 } else { 0.07 * wide };
         for (side, colour) in [(-1.0f32, scale(c[2], 0.85)), (1.0, c[2])] {
             let foot = (side * (apart + step * side.signum()), (lift * side).max(0.0));
-            let knee = ((hip.0 + foot.0) / 2.0 + 0.04 * pose.heading * (swing * side).max(0.0) + drop * 0.3, (hip.1 + foot.1) / 2.0 - 0.01);
+            let knee = (
+                (hip.0 + foot.0) / 2.0 + 0.04 * pose.heading * (swing * side).max(0.0) + drop * 0.3,
+                (hip.1 + foot.1) / 2.0 - 0.01,
+            );
             let foot = if pose.facing == Facing::Side { (side * step, foot.1) } else { foot };
-            parts.push(Part { a: (hip.0 + side * apart * 0.6, hip.1), b: knee, radius: (0.055 * wide, 0.045 * wide), colour });
+            parts.push(Part {
+                a: (hip.0 + side * apart * 0.6, hip.1),
+                b: knee,
+                radius: (0.055 * wide, 0.045 * wide),
+                colour,
+            });
             parts.push(Part { a: knee, b: foot, radius: (0.045 * wide, 0.03 * wide), colour });
-            parts.push(Part { a: foot, b: (foot.0 + 0.05 * pose.heading, foot.1), radius: (0.028, 0.025), colour: c[3] });
+            parts.push(Part {
+                a: foot,
+                b: (foot.0 + 0.05 * pose.heading, foot.1),
+                radius: (0.028, 0.025),
+                colour: c[3],
+            });
         }
         let arm = |side: f32, raise: f32| {
             let reach = match pose.facing {
                 Facing::Side => -0.13 * swing * side,
                 Facing::FrontOrBack => side * 0.04,
             };
-            let at = (shoulder.0 + side * if pose.facing == Facing::Side { 0.01 } else { 0.11 * wide }, shoulder.1 - 0.03);
+            let at = (
+                shoulder.0 + side * if pose.facing == Facing::Side { 0.01 } else { 0.11 * wide },
+                shoulder.1 - 0.03,
+            );
             let up = raise.max(0.0);
             let hand = (at.0 + reach + side * 0.25 * up + 0.1 * raise, at.1 - 0.32 + 0.55 * up);
             Part { a: at, b: hand, radius: (0.035 * wide, 0.025 * wide), colour: scale(c[1], 0.9) }
         };
         parts.push(arm(-1.0, left));
         let breadth = if pose.facing == Facing::Side { 0.075 } else { 0.105 } * wide;
-        parts.push(Part { a: hip, b: (shoulder.0, shoulder.1 - 0.04), radius: (breadth * 0.85, breadth), colour: c[1] });
-        parts.push(Part { a: (head.0, head.1 - 0.02), b: (head.0, head.1 + 0.015), radius: (0.055, 0.06), colour: c[0] });
-        parts.push(Part { a: (head.0, head.1 + 0.04), b: (head.0, head.1 + 0.05), radius: (0.052, 0.045), colour: c[4] });
+        parts.push(Part {
+            a: hip,
+            b: (shoulder.0, shoulder.1 - 0.04),
+            radius: (breadth * 0.85, breadth),
+            colour: c[1],
+        });
+        parts.push(Part {
+            a: (head.0, head.1 - 0.02),
+            b: (head.0, head.1 + 0.015),
+            radius: (0.055, 0.06),
+            colour: c[0],
+        });
+        parts.push(Part {
+            a: (head.0, head.1 + 0.04),
+            b: (head.0, head.1 + 0.05),
+            radius: (0.052, 0.045),
+            colour: c[4],
+        });
         parts.push(arm(1.0, right));
         parts
     }
@@ -182,7 +221,12 @@ impl Figure {
         let c = &self.colours;
         let half = self.aspect(pose.facing) / 2.0;
         let lamp: Rgb = if self.lamps { [1.6, 1.5, 1.3] } else { [0.8, 0.8, 0.7] };
-        let bar = |x0: f32, x1: f32, y: f32, r: f32, colour: Rgb| Part { a: (x0, y), b: (x1, y), radius: (r, r), colour };
+        let bar = |x0: f32, x1: f32, y: f32, r: f32, colour: Rgb| Part {
+            a: (x0, y),
+            b: (x1, y),
+            radius: (r, r),
+            colour,
+        };
         let glass = [0.12, 0.14, 0.17];
         match pose.facing {
             Facing::Side => {
@@ -213,14 +257,20 @@ impl Figure {
     fn blob(&self, pose: &Pose, time: f32) -> Vec<Part> {
         let wobble = |i: usize| {
             0.05 * (pose.stride + pose.gesture[0].abs())
-                * (std::f32::consts::TAU * (self.cadence * time + self.phase + i as f32 * 0.37)).sin()
+                * (std::f32::consts::TAU * (self.cadence * time + self.phase + i as f32 * 0.37))
+                    .sin()
         };
         self.lobes
             .iter()
             .enumerate()
             .map(|(i, &(x, y, w, r))| {
                 let (x, y) = (x * self.girth * pose.heading + wobble(i), y + wobble(i + 3));
-                Part { a: (x - w * 0.5, y), b: (x + w * 0.5, y), radius: (r, r * 0.9), colour: self.colours[1 + i % 4] }
+                Part {
+                    a: (x - w * 0.5, y),
+                    b: (x + w * 0.5, y),
+                    radius: (r, r * 0.9),
+                    colour: self.colours[1 + i % 4],
+                }
             })
             .collect()
     }
@@ -243,7 +293,12 @@ impl Figure {
         let unit = pose.size * height;
         if self.shadow > 0.0 {
             let half = 0.6 * self.aspect(pose.facing) * unit;
-            let shadow = (foot_x + self.slant * unit * 0.35, foot_y, half + unit * 0.3 * self.slant.abs(), unit * 0.09);
+            let shadow = (
+                foot_x + self.slant * unit * 0.35,
+                foot_y,
+                half + unit * 0.3 * self.slant.abs(),
+                unit * 0.09,
+            );
             self.darken(image, shadow, pose.presence * self.shadow, hidden);
         }
         let soft = 0.5 + 0.5 * pose.smear * height;
@@ -252,8 +307,14 @@ impl Figure {
             let (ax, ay) = (foot_x + part.a.0 * unit, foot_y - part.a.1 * unit);
             let (bx, by) = (foot_x + part.b.0 * unit, foot_y - part.b.1 * unit);
             let bound = |v: f32, end: usize| (v.max(0.0) as usize).min(end);
-            let (x0, x1) = (bound(ax.min(bx) - reach, image.width), bound(ax.max(bx) + reach + 1.0, image.width));
-            let (y0, y1) = (bound(ay.min(by) - reach, image.height), bound(ay.max(by) + reach + 1.0, image.height));
+            let (x0, x1) = (
+                bound(ax.min(bx) - reach, image.width),
+                bound(ax.max(bx) + reach + 1.0, image.width),
+            );
+            let (y0, y1) = (
+                bound(ay.min(by) - reach, image.height),
+                bound(ay.max(by) + reach + 1.0, image.height),
+            );
             let (dx, dy) = (bx - ax, by - ay);
             let length = (dx * dx + dy * dy).max(1e-6);
             for py in y0..y1 {
@@ -265,11 +326,20 @@ impl Figure {
                     let cover = smoothstep(soft, -soft, distance - radius) * pose.presence;
                     if cover > 0.0 && !hidden(px, py) {
                         let (u, v) = ((px as f32 - foot_x) / unit, (py as f32 - foot_y) / unit);
-                        let grain = texture.fractal(u * self.grain_scale * pose.heading, v * self.grain_scale, 2, 0.6);
+                        let grain = texture.fractal(
+                            u * self.grain_scale * pose.heading,
+                            v * self.grain_scale,
+                            2,
+                            0.6,
+                        );
                         // Round bodies are darker at their edges.
                         let round = 1.0 - 0.25 * (distance / radius.max(0.5)).min(1.0).powi(2);
                         let pixel = image.at(px, py);
-                        *pixel = mix(*pixel, scale(part.colour, round * (1.0 + self.grain * grain)), cover);
+                        *pixel = mix(
+                            *pixel,
+                            scale(part.colour, round * (1.0 + self.grain * grain)),
+                            cover,
+                        );
                     }
                 }
             }
@@ -284,9 +354,12 @@ impl Figure {
         hidden: &dyn Fn(usize, usize) -> bool,
     ) {
         let bound = |v: f32, end: usize| (v.max(0.0) as usize).min(end);
-        for py in bound(cy - half_height, image.height)..bound(cy + half_height + 1.0, image.height) {
-            for px in bound(cx - half_width, image.width)..bound(cx + half_width + 1.0, image.width) {
-                let distance = ((px as f32 - cx) / half_width).hypot((py as f32 - cy) / half_height);
+        for py in bound(cy - half_height, image.height)..bound(cy + half_height + 1.0, image.height)
+        {
+            for px in bound(cx - half_width, image.width)..bound(cx + half_width + 1.0, image.width)
+            {
+                let distance =
+                    ((px as f32 - cx) / half_width).hypot((py as f32 - cy) / half_height);
                 let depth = strength * smoothstep(1.0, 0.5, distance);
                 if depth > 0.0 && !hidden(px, py) {
                     let pixel = image.at(px, py);

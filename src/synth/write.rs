@@ -27,8 +27,9 @@ pub fn write(options: &Options, path: &Path) -> Result<PathBuf> {
         let _ = fs::remove_file(path);
         return Err(error);
     }
-    fs::write(&labels, csv)
-        .map_err(|error| Error::unavailable(format!("writing labels \"{}\"", labels.display()), error))?;
+    fs::write(&labels, csv).map_err(|error| {
+        Error::unavailable(format!("writing labels \"{}\"", labels.display()), error)
+    })?;
     Ok(labels)
 }
 
@@ -81,13 +82,19 @@ pub fn encode(mut stream: Stream, path: &Path) -> Result<()> {
         .downcast::<gst::Pipeline>()
         .map_err(|_| Error::internal(doing(), "the description did not make a pipeline"))?;
     let running = Running(pipeline);
-    let element = |name: &str| running.0.by_name(name).ok_or_else(|| Error::internal(doing(), format!("no element \"{name}\"")));
+    let element = |name: &str| {
+        running
+            .0
+            .by_name(name)
+            .ok_or_else(|| Error::internal(doing(), format!("no element \"{name}\"")))
+    };
     element("file")?.set_property("location", path.to_string_lossy().as_ref());
     let source = element("frames")?
         .downcast::<gst_app::AppSrc>()
         .map_err(|_| Error::internal(doing(), "\"frames\" is not an appsrc"))?;
-    let rate = gst::Fraction::approximate_f64(options.fps)
-        .ok_or_else(|| Error::config(doing(), format!("{} frames a second is no fraction", options.fps)))?;
+    let rate = gst::Fraction::approximate_f64(options.fps).ok_or_else(|| {
+        Error::config(doing(), format!("{} frames a second is no fraction", options.fps))
+    })?;
     let caps = gst::Caps::builder("video/x-raw")
         .field("format", "RGB")
         .field("width", options.width as i32)
@@ -96,7 +103,10 @@ pub fn encode(mut stream: Stream, path: &Path) -> Result<()> {
         .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
         .build();
     source.set_caps(Some(&caps));
-    running.0.set_state(gst::State::Playing).map_err(|error| failure(&running.0, doing(), error))?;
+    running
+        .0
+        .set_state(gst::State::Playing)
+        .map_err(|error| failure(&running.0, doing(), error))?;
     // Rows of an RGB picture are padded to four bytes in GStreamer.
     let (row, stride) = (options.width * 3, (options.width * 3).div_ceil(4) * 4);
     let mut rgb = vec![0; row * options.height];
@@ -108,7 +118,9 @@ pub fn encode(mut stream: Stream, path: &Path) -> Result<()> {
         }
         let mut buffer = gst::Buffer::from_mut_slice(padded);
         if let Some(buffer) = buffer.get_mut() {
-            let at = |index: u64| gst::ClockTime::from_nseconds((index as f64 * 1e9 / options.fps).round() as u64);
+            let at = |index: u64| {
+                gst::ClockTime::from_nseconds((index as f64 * 1e9 / options.fps).round() as u64)
+            };
             buffer.set_pts(at(index));
             buffer.set_duration(at(index + 1) - at(index));
         }
@@ -116,7 +128,9 @@ pub fn encode(mut stream: Stream, path: &Path) -> Result<()> {
         index += 1;
     }
     source.end_of_stream().map_err(|error| failure(&running.0, doing(), error))?;
-    let Some(bus) = running.0.bus() else { return Err(Error::internal(doing(), "the pipeline has no bus")) };
+    let Some(bus) = running.0.bus() else {
+        return Err(Error::internal(doing(), "the pipeline has no bus"));
+    };
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
     match bus.timed_pop_filtered(gst::ClockTime::from_seconds(120), &ends) {
         Some(message) if message.type_() == gst::MessageType::Eos => Ok(()),
@@ -145,9 +159,8 @@ fn failure(pipeline: &gst::Pipeline, doing: String, error: impl std::fmt::Displa
 
 fn told(message: &gst::Message, doing: String) -> Error {
     match message.view() {
-        gst::MessageView::Error(error) => {
-            Error::unavailable(doing, error.error()).remedy("check that the folder exists, is writable and has room")
-        }
+        gst::MessageView::Error(error) => Error::unavailable(doing, error.error())
+            .remedy("check that the folder exists, is writable and has room"),
         _ => Error::unavailable(doing, "the pipeline failed"),
     }
 }

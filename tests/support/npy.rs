@@ -31,15 +31,8 @@ impl Npy {
     pub fn f32(path: &Path) -> Vec<f32> {
         let npy = Npy::read(path);
         assert_eq!(npy.descr, "<f4", "{}", path.display());
-        assert_eq!(
-            npy.bytes.len(),
-            4 * npy.shape.iter().product::<usize>(),
-            "{}",
-            path.display()
-        );
+        assert_eq!(npy.bytes.len(), 4 * npy.shape.iter().product::<usize>(), "{}", path.display());
         let words = npy.bytes.chunks_exact(4);
-        words
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-            .collect()
+        words.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
     }
 }

@@ -1,1 +1,0 @@
-//! The TOML file as types.

@@ -1,0 +1,236 @@
+//! The configuration: a TOML file as types. Everything that can be refused
+//! without opening a source is refused here, with file, line, column, key,
+//! what was expected and the nearest valid key. `docs/config.md` lists the keys.
+
+mod document;
+mod expand;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::duration::HumanDuration;
+use crate::error::{Error, Result};
+use crate::model::ModelOptions;
+use crate::predict::PredictOptions;
+use crate::sink::{FileOptions, SinkOptions};
+use crate::video::SourceSpec;
+use document::Document;
+
+/// A gap in presentation times that empties the clip, where nothing else is said.
+pub const MAX_GAP: HumanDuration = HumanDuration::seconds(1);
+
+/// A whole configuration, checked as far as it can be without the models.
+pub struct Config {
+    /// The streams, at least one.
+    pub streams: Vec<StreamConfig>,
+    /// The sinks; standard output if none was named.
+    pub sinks: Vec<SinkConfig>,
+    document: Document,
+}
+
+/// One `[[stream]]`, with the `[model]` and `[predict]` that hold for it.
+pub struct StreamConfig {
+    /// Its name, unlike any other's.
+    pub name: String,
+    /// What to open.
+    pub source: SourceSpec,
+    /// A label file to score against.
+    pub labels: Option<PathBuf>,
+    /// A gap in presentation times that empties the clip.
+    pub max_gap: HumanDuration,
+    /// Which model.
+    pub model: ModelOptions,
+    /// How predictions are made.
+    pub predict: PredictOptions,
+}
+
+/// One `[[sink]]`, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SinkConfig {
+    /// Standard output.
+    Stdout,
+    /// A file of JSON lines.
+    File(FileOptions),
+}
+
+/// The file as it stands, before values are checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    stream: Vec<RawStream>,
+    #[serde(default, rename = "model")]
+    _model: ModelOptions,
+    #[serde(default)]
+    predict: PredictOptions,
+    #[serde(default)]
+    sink: Vec<SinkOptions>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStream {
+    name: String,
+    source: SourceSpec,
+    labels: Option<PathBuf>,
+    #[serde(default = "max_gap")]
+    max_gap: HumanDuration,
+    #[serde(default)]
+    model: ModelOptions,
+    #[serde(default)]
+    predict: PredictOptions,
+}
+
+fn max_gap() -> HumanDuration {
+    MAX_GAP
+}
+
+impl Config {
+    /// Reads and checks the file at `path`. Paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config): the file cannot be read,
+    /// or anything in it is unknown, of the wrong type or impossible.
+    pub fn load(path: &Path) -> Result<Config> {
+        let document = Document::read(path)?;
+        Config::from_document(document)
+    }
+
+    /// A configuration of one stream, as `kinewatch run --source …` makes it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn quick(source: &str, model: Option<&Path>, labels: Option<&Path>) -> Result<Config> {
+        Config::from_document(Document::quick(source, model, labels)?)
+    }
+
+    fn from_document(document: Document) -> Result<Config> {
+        let raw: Raw = document.deserialize()?;
+        let config = Config {
+            streams: raw.stream.into_iter().map(StreamConfig::from).collect(),
+            sinks: sinks(&raw.sink, &document)?,
+            document,
+        };
+        if config.streams.is_empty() {
+            return Err(
+                config.error_at("stream", "there is none; expected at least one [[stream]]")
+            );
+        }
+        raw.predict
+            .check()
+            .map_err(|(key, fault)| config.error_at(&format!("predict.{key}"), fault))?;
+        for (i, stream) in config.streams.iter().enumerate() {
+            config.check_stream(i, stream)?;
+        }
+        Ok(config)
+    }
+
+    fn check_stream(&self, i: usize, stream: &StreamConfig) -> Result<()> {
+        let at =
+            |key: &str, fault: String| Err(self.error_at(&format!("stream[{i}].{key}"), fault));
+        if stream.name.trim().is_empty() || stream.name.chars().any(char::is_control) {
+            return at(
+                "name",
+                "a name must be readable text; expected something like \"gate\"".into(),
+            );
+        }
+        if let Some(first) = self.streams[..i].iter().position(|s| s.name == stream.name) {
+            return at(
+                "name",
+                format!(
+                    "stream {} is called \"{}\" as well; expected a name of its own",
+                    first + 1,
+                    stream.name
+                ),
+            );
+        }
+        if stream.max_gap.0.is_zero() {
+            return at(
+                "max_gap",
+                "no gap at all would empty the clip at every frame; expected a longer time".into(),
+            );
+        }
+        if stream.model.threads == 0 {
+            return at("model.threads", "0 threads; expected 1 or more".into());
+        }
+        if let Err((key, fault)) = stream.predict.check() {
+            return at(&format!("predict.{key}"), fault);
+        }
+        stream.source.check().map_err(|error| self.wrap_at(&format!("stream[{i}].source"), &error))
+    }
+
+    /// An error about the key at `path`, such as `stream[0].predict.events.on`:
+    /// with file, line and column of that key, or of the nearest table above it
+    /// that was written.
+    pub fn error_at(&self, path: &str, fault: impl std::fmt::Display) -> Error {
+        self.document.error_at(path, &fault.to_string())
+    }
+
+    /// `error`, which a deeper room found, with the place in this file that led to it.
+    pub fn wrap_at(&self, path: &str, error: &Error) -> Error {
+        self.document.error_at(path, &error.to_string())
+    }
+}
+
+impl From<RawStream> for StreamConfig {
+    fn from(raw: RawStream) -> Self {
+        StreamConfig {
+            name: raw.name,
+            source: raw.source,
+            labels: raw.labels,
+            max_gap: raw.max_gap,
+            model: raw.model,
+            predict: raw.predict,
+        }
+    }
+}
+
+impl StreamConfig {
+    /// The names under which a label file may speak of this stream: that of its
+    /// recording, and its own.
+    pub fn video_names(&self) -> Vec<String> {
+        let of_path =
+            |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let recording = match (&self.source.path, &self.source.uri) {
+            (Some(path), _) => of_path(path),
+            (None, Some(uri)) => {
+                of_path(Path::new(uri.split(['?', '#']).next().unwrap_or_default()))
+            }
+            (None, None) => None,
+        };
+        recording.into_iter().chain([self.name.clone()]).collect()
+    }
+}
+
+fn sinks(options: &[SinkOptions], document: &Document) -> Result<Vec<SinkConfig>> {
+    let mut sinks: Vec<SinkConfig> = Vec::new();
+    for (i, sink) in options.iter().enumerate() {
+        let at = |key: &str, fault: &str| document.error_at(&format!("sink[{i}].{key}"), fault);
+        let sink = match sink.file().map_err(|(key, fault)| at(key, &fault))? {
+            Some(file) => SinkConfig::File(file),
+            None => SinkConfig::Stdout,
+        };
+        for before in &sinks {
+            match (before, &sink) {
+                (SinkConfig::Stdout, SinkConfig::Stdout) => {
+                    return Err(at("kind", "standard output is a sink already; expected it once"));
+                }
+                (SinkConfig::File(a), SinkConfig::File(b)) if a.path == b.path => {
+                    return Err(at(
+                        "path",
+                        "another sink writes this file; expected a file of its own",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        sinks.push(sink);
+    }
+    if sinks.is_empty() {
+        sinks.push(SinkConfig::Stdout);
+    }
+    Ok(sinks)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! What a configuration may say, and what is said back when it may not.
+
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+
+struct File {
+    folder: tempfile::TempDir,
+}
+
+impl File {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.mp4"), "").unwrap();
+        File { folder }
+    }
+
+    fn load(&self, text: &str) -> Result<Config> {
+        let path = self.folder.path().join("c.toml");
+        fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+}
+
+const STREAM: &str = "[[stream]]\nname = \"gate\"\nsource = { path = \"a.mp4\" }\n";
+
+fn load(rest: &str) -> Result<Config> {
+    File::new().load(&format!("{STREAM}{rest}"))
+}
+
+fn refused(rest: &str) -> String {
+    match load(rest) {
+        Ok(_) => panic!("{rest:?} was taken"),
+        Err(error) => {
+            assert_eq!(error.exit_code(), 2, "{error}");
+            error.to_string()
+        }
+    }
+}
+
+#[test]
+fn a_stream_alone_takes_every_default() {
+    let file = File::new();
+    let config = file.load(STREAM).unwrap();
+    let stream = &config.streams[0];
+    assert_eq!(stream.name, "gate");
+    assert_eq!(stream.max_gap, HumanDuration(Duration::from_secs(1)));
+    assert_eq!(
+        (&stream.model, &stream.predict),
+        (&ModelOptions::default(), &PredictOptions::default())
+    );
+    assert_eq!(stream.source.path.as_deref(), Some(file.folder.path().join("a.mp4").as_path()));
+    assert_eq!(stream.video_names(), ["a.mp4", "gate"]);
+    assert_eq!(config.sinks, [SinkConfig::Stdout]);
+}
+
+#[test]
+fn unknown_keys_are_placed_and_the_nearest_is_proposed() {
+    let error = refused("[predict]\nhop = 1\ntopk = 3\n");
+    for part in [
+        "c.toml\", line 6, column 1",
+        "predict.topk",
+        "expected one of",
+        "\"top_k\"",
+        "Remedy: write \"top_k\"",
+    ] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    let error = refused("lables = \"x.csv\"\n");
+    assert!(error.contains("line 4") && error.contains("write \"labels\""), "{error}");
+    let error = refused("[predict.events]\nmin_durration = \"1 s\"\n");
+    assert!(error.contains("line 5") && error.contains("write \"min_duration\""), "{error}");
+    let error = refused("[[sink]]\nkind = \"stdot\"\n");
+    assert!(error.contains("line 5, column 8") && error.contains("write \"stdout\""), "{error}");
+    let error = refused("[calibrate]\ntemperature = \"online\"\n");
+    assert!(error.contains("unknown key \"calibrate\""), "{error}");
+    let error = refused("[model]\nmode = \"windw\"\n");
+    assert!(error.contains("line 5, column 8") && error.contains("write \"window\""), "{error}");
+    let error = refused("[stream.predict]\nhopp = 2\n");
+    assert!(error.contains("stream[0].predict.hopp") && error.contains("write \"hop\""), "{error}");
+}
+
+#[test]
+fn wrong_types_say_what_was_expected_and_found() {
+    for (text, parts) in [
+        (
+            "[predict]\nhop = \"often\"\n",
+            ["line 5, column 7", "predict.hop", "a whole number of 0 or more, found string"],
+        ),
+        (
+            "[predict]\nhop = -1\n",
+            ["line 5, column 7", "predict.hop", "a whole number of 0 or more, found integer -1"],
+        ),
+        (
+            "[predict]\nsmooth = 3\n",
+            ["line 5, column 10", "predict.smooth", "a table or \"none\", found integer 3"],
+        ),
+        ("max_gap = 2\n", ["line 4, column 11", "stream[0].max_gap", "such as \"250 ms\""]),
+        ("max_gap = \"2\"\n", ["line 4, column 11", "stream[0].max_gap", "no unit"]),
+        ("predict = 1\n", ["line 4", "stream[0].predict", "expected a table"]),
+    ] {
+        let error = refused(text);
+        for part in parts {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+}
+
+#[test]
+fn impossible_values_are_refused_where_they_stand() {
+    for (text, parts) in [
+        ("[predict]\nhop = 0\n", ["line 5, column 7", "predict.hop"]),
+        ("[predict]\nevents = { on = 0.3, off = 0.4 }\n", ["line 5, column 28", "lies above on"]),
+        ("[predict.events]\non = 0.3\n", ["line 4, column 10", "off = 0.4 lies above on = 0.3"]),
+        ("[model]\nthreads = 0\n", ["line 5, column 11", "0 threads"]),
+        ("max_gap = \"0 s\"\n", ["line 4, column 11", "no gap at all"]),
+        (
+            "[[stream]]\nname = \"gate\"\nsource = { path = \"a.mp4\" }\n",
+            ["line 5, column 8", "stream 1 is called \"gate\" as well"],
+        ),
+        ("[[sink]]\nkind = \"file\"\n", ["line 5, column 8", "needs a path"]),
+        (
+            "[[sink]]\nkind = \"stdout\"\n[[sink]]\nkind = \"stdout\"\n",
+            ["line 7, column 8", "a sink already"],
+        ),
+        (
+            "[[sink]]\nkind = \"file\"\npath = \"p\"\n[[sink]]\nkind = \"file\"\npath = \"p\"\n",
+            ["line 9, column 8", "another sink"],
+        ),
+    ] {
+        let error = refused(text);
+        for part in parts {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_recording_is_refused_before_anything_starts() {
+    let error = File::new()
+        .load("[[stream]]\nname = \"x\"\nsource = { path = \"none.mp4\" }\n")
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("none.mp4") && error.to_string().contains("line 3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn broken_toml_missing_files_and_missing_keys_are_told_apart() {
+    let file = File::new();
+    let error = file.load("[[stream]\n").err().unwrap().to_string();
+    assert!(error.contains("not valid TOML") && error.contains("line 1"), "{error}");
+    let error = Config::load(Path::new("/nonexistent/c.toml")).err().unwrap().to_string();
+    assert!(error.contains("/nonexistent/c.toml"), "{error}");
+    let error = file.load("[[stream]]\nname = \"x\"\n").err().unwrap().to_string();
+    assert!(error.contains("\"source\" is missing") && error.contains("line 1"), "{error}");
+    let error = file.load("[predict]\nhop = 1\n").err().unwrap().to_string();
+    assert!(error.contains("\"stream\" is missing"), "{error}");
+    let error = file.load("stream = []\n").err().unwrap().to_string();
+    assert!(error.contains("at least one [[stream]]"), "{error}");
+}
+
+#[test]
+fn a_stream_takes_the_global_keys_that_it_does_not_set() {
+    let config = load(
+        "[stream.predict]\nhop = 4\n[[stream]]\nname = \"b\"\nsource = { path = \"a.mp4\" }\n\
+         model = { path = \"other\" }\n[model]\npath = \"m\"\nmode = \"window\"\nthreads = 2\n[predict]\nhop = 2\ntop_k = 7\n",
+    )
+    .unwrap();
+    let [a, b] = config.streams.as_slice() else { panic!() };
+    assert_eq!((a.predict.hop, a.predict.top_k), (4, 7));
+    assert_eq!((b.predict.hop, b.predict.top_k), (2, 7));
+    assert!(a.model.path.as_ref().unwrap().ends_with("m") && a.model.mode.is_some());
+    assert!(b.model.path.as_ref().unwrap().ends_with("other"));
+    assert_eq!((b.model.mode, b.model.threads), (None, 2), "the mode belongs to the global model");
+}
+
+#[test]
+fn variables_are_put_in_and_never_shown() {
+    // PATH is set wherever cargo runs.
+    let secret = std::env::var("PATH").unwrap();
+    let error = refused("max_gap = \"${PATH}\"\n");
+    assert!(error.contains("***") && !error.contains(&secret), "{error}");
+    let error = refused("labels = \"${KINEWATCH_SURELY_UNSET}\"\n");
+    assert!(
+        error.contains("KINEWATCH_SURELY_UNSET is not set") && error.contains("line 4, column 10"),
+        "{error}"
+    );
+    let config = load("labels = \"${KINEWATCH_SURELY_UNSET:-x.csv}\"\n").unwrap();
+    assert!(config.streams[0].labels.as_ref().unwrap().ends_with("x.csv"));
+}
+
+#[test]
+fn errors_found_later_know_their_place() {
+    let config = load("[predict]\nevents = { ignore = [\"idel\"] }\n").unwrap();
+    let error = config.error_at("stream[0].predict.events.ignore", "no such label").to_string();
+    assert!(error.contains("line 5, column 21"), "{error}");
+    let error = config.error_at("stream[0].labels", "no such file").to_string();
+    assert!(error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn the_quick_form_knows_files_uris_cameras_and_synth() {
+    let file = File::new();
+    let video = file.folder.path().join("a.mp4");
+    let config =
+        Config::quick(video.to_str().unwrap(), Some(Path::new("m")), Some(Path::new("l.csv")))
+            .unwrap();
+    assert_eq!(
+        (config.streams[0].name.as_str(), &config.streams[0].source.path),
+        ("a", &Some(video))
+    );
+    assert_eq!(config.streams[0].model.path.as_deref(), Some(Path::new("m")));
+    assert_eq!(config.streams[0].labels.as_deref(), Some(Path::new("l.csv")));
+    let config = Config::quick("rtsp://cam/1", None, None).unwrap();
+    assert_eq!(config.streams[0].source.uri.as_deref(), Some("rtsp://cam/1"));
+    let config = Config::quick("/dev/video2", None, None).unwrap();
+    assert_eq!(
+        (config.streams[0].name.as_str(), config.streams[0].source.device.is_some()),
+        ("video2", true)
+    );
+    let error = Config::quick("none.mp4", None, None).err().unwrap().to_string();
+    assert!(error.contains("none.mp4") && error.contains("the command line"), "{error}");
+}
+
+/// The keys that the code takes in the table at `header`: what it proposes
+/// when it meets one that it does not know.
+fn keys_of(header: &str) -> Vec<String> {
+    let error = match header {
+        "" => refused("zzz = 1\n").replace("stream[0].", ""),
+        _ => refused(&format!("{header}\nzzz = 1\n")),
+    };
+    let list = error
+        .split("expected one of ")
+        .nth(1)
+        .or_else(|| error.split("; expected ").nth(1))
+        .unwrap();
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_documentation_lists_every_key_with_its_default() {
+    let text = include_str!("../../docs/config.md");
+    let documented: std::collections::BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|row| {
+            let mut cells = row.split(" | ");
+            (cells.next().unwrap().trim_end_matches('`'), cells.next().unwrap().trim_matches('`'))
+        })
+        .collect();
+
+    let mut keys: Vec<String> = Vec::new();
+    for (prefix, header) in [
+        ("stream", ""),
+        ("model", "[model]"),
+        ("predict", "[predict]"),
+        ("predict.smooth", "[predict.smooth]"),
+        ("predict.events", "[predict.events]"),
+        ("sink", "[[sink]]"),
+    ] {
+        keys.extend(keys_of(header).iter().map(|key| format!("{prefix}.{key}")));
+    }
+    keys.sort();
+    assert_eq!(documented.keys().copied().collect::<Vec<_>>(), keys);
+
+    let mut defaults = toml::Table::new();
+    defaults.insert("predict".into(), toml::Value::try_from(PredictOptions::default()).unwrap());
+    defaults.insert("model".into(), toml::Value::try_from(ModelOptions::default()).unwrap());
+    defaults.insert(
+        "stream".into(),
+        toml::Value::Table([("max_gap".into(), MAX_GAP.to_string().into())].into_iter().collect()),
+    );
+    defaults.insert(
+        "sink".into(),
+        toml::Value::Table(
+            [("keep".into(), (FileOptions::KEEP as i64).into())].into_iter().collect(),
+        ),
+    );
+    for (key, default) in documented {
+        let value = key
+            .split('.')
+            .try_fold(&toml::Value::Table(defaults.clone()), |value, part| value.get(part))
+            .cloned();
+        let expected = match value {
+            None | Some(toml::Value::Table(_)) => "–".to_owned(),
+            Some(value) => value.to_string(),
+        };
+        assert_eq!(default, expected, "{key}");
+    }
+}

@@ -1,0 +1,253 @@
+//! All streams of a configuration, from start to end.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
+use serde::Serialize;
+
+use super::plan::{ModelPlan, Plan};
+use super::{notify, signals};
+use crate::clock::SystemClock;
+use crate::config::{SinkConfig, StreamConfig};
+use crate::error::{Error, Result};
+use crate::label::Track;
+use crate::model::Model;
+use crate::session::{ModelFacts, Progress, Session, Summary};
+use crate::sink::{FileSink, Sink, Sinks, StdoutSink, View};
+use crate::stop::Stop;
+use crate::video::{self, Pace, Want};
+
+/// How often systemd is told how things stand.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// What standard output shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A live view on a terminal, JSON lines otherwise.
+    #[default]
+    Auto,
+    /// JSON lines.
+    Json,
+    /// Readable lines.
+    Text,
+}
+
+/// How to run a plan.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How fast recordings are played.
+    pub pace: Pace,
+    /// What standard output shows.
+    pub format: Format,
+    /// Where the summary goes, as JSON.
+    pub summary: Option<PathBuf>,
+}
+
+enum Message {
+    /// A stream's source was started, or failed to.
+    Started,
+    Ended(Box<Summary>),
+}
+
+/// Runs every stream until all have ended, and returns what they came to, in
+/// the order of the configuration. One stream's failure ends no other.
+///
+/// # Errors
+/// Nothing was started: a model or a sink cannot be had.
+pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
+    let sinks = Arc::new(Sinks::new(open_sinks(&plan.config.sinks, options.format)?));
+    let models = plan.models.into_iter().map(load).collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = plan.config.streams.iter().map(|s| s.name.clone()).collect();
+    let stops: Vec<Stop> = names.iter().map(|_| Stop::default()).collect();
+    let progress: Vec<Arc<Progress>> = names.iter().map(|_| Arc::default()).collect();
+    signals::listen(stops.clone())?;
+
+    let (sender, messages) = unbounded();
+    for (i, (config, stream)) in plan.config.streams.into_iter().zip(plan.streams).enumerate() {
+        let job = Job {
+            config,
+            track: stream.track,
+            model: models[stream.model].clone(),
+            pace: options.pace,
+            sinks: sinks.clone(),
+            stop: stops[i].clone(),
+            progress: progress[i].clone(),
+            messages: sender.clone(),
+        };
+        let spawned = thread::Builder::new().name(names[i].clone()).spawn(move || job.run());
+        if let Err(error) = spawned {
+            stops.iter().for_each(Stop::ask);
+            return Err(Error::unavailable(format!("starting stream \"{}\"", names[i]), error));
+        }
+    }
+    drop(sender);
+
+    let mut started = 0;
+    let mut summaries: Vec<Summary> = Vec::new();
+    while summaries.len() < names.len() {
+        match messages.recv_timeout(STATUS_EVERY) {
+            Ok(Message::Started) => {
+                started += 1;
+                if started == names.len() {
+                    notify::ready();
+                }
+            }
+            Ok(Message::Ended(summary)) => {
+                if summary.closed {
+                    stops.iter().for_each(Stop::ask);
+                }
+                match &summary.error {
+                    Some(error) => log::error!("stream \"{}\" failed: {error}", summary.stream),
+                    None => log::debug!("stream \"{}\" ended", summary.stream),
+                }
+                summaries.push(*summary);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::internal(
+                    "running the streams",
+                    "a stream's thread ended without a word",
+                ));
+            }
+        }
+        notify::status(&status(names.len() - summaries.len(), &progress));
+    }
+    notify::stopping();
+    let lost = sinks.lost();
+    // The live view ends its last line before the log goes on.
+    drop(sinks);
+    summaries.sort_by_key(|s| names.iter().position(|name| *name == s.stream));
+    summaries.iter().for_each(|summary| log::info!("{summary}"));
+    if lost > 0 {
+        log::warn!("{lost} lines were lost on their way to a sink");
+    }
+    if let Some(path) = &options.summary {
+        write_summary(path, &summaries, lost)?;
+    }
+    Ok(summaries)
+}
+
+fn status(running: usize, progress: &[Arc<Progress>]) -> String {
+    let sum = |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| -> u64 {
+        progress.iter().map(|p| of(p).load(Ordering::Relaxed)).sum()
+    };
+    format!(
+        "{running} of {} streams running, {} frames, {} predictions, {} skipped",
+        progress.len(),
+        sum(|p| &p.frames),
+        sum(|p| &p.predictions),
+        sum(|p| &p.skipped)
+    )
+}
+
+fn load(plan: ModelPlan) -> Result<Arc<Model>> {
+    Model::load(plan.bundle, Some(plan.mode), plan.options.threads)
+}
+
+fn open_sinks(configs: &[SinkConfig], format: Format) -> Result<Vec<Box<dyn Sink>>> {
+    let terminal = io::stdout().is_terminal();
+    let text = format == Format::Text || (format == Format::Auto && terminal);
+    // https://no-color.org
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    configs
+        .iter()
+        .map(|config| -> Result<Box<dyn Sink>> {
+            Ok(match config {
+                SinkConfig::Stdout if text => Box::new(View::open(terminal, colour)?),
+                SinkConfig::Stdout => Box::new(StdoutSink::open()?),
+                SinkConfig::File(file) => {
+                    Box::new(FileSink::open(file.clone(), Arc::new(SystemClock))?)
+                }
+            })
+        })
+        .collect()
+}
+
+/// The file that `--summary` writes.
+#[derive(Serialize)]
+struct Report<'a> {
+    v: u32,
+    kind: &'static str,
+    streams: &'a [Summary],
+    lines_lost: u64,
+}
+
+fn write_summary(path: &PathBuf, streams: &[Summary], lines_lost: u64) -> Result<()> {
+    let doing = format!("writing the summary \"{}\"", path.display());
+    let report = Report { v: 1, kind: "summary", streams, lines_lost };
+    let mut text =
+        serde_json::to_string_pretty(&report).map_err(|error| Error::internal(&doing, error))?;
+    text.push('\n');
+    fs::write(path, text).map_err(|error| Error::unavailable(doing, error))
+}
+
+/// What one stream's thread owns.
+struct Job {
+    config: StreamConfig,
+    track: Option<Track>,
+    model: Arc<Model>,
+    pace: Pace,
+    sinks: Arc<Sinks>,
+    stop: Stop,
+    progress: Arc<Progress>,
+    messages: Sender<Message>,
+}
+
+impl Job {
+    fn run(self) {
+        let (name, messages) = (self.config.name.clone(), self.messages.clone());
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.start()));
+        let summary = match outcome {
+            Ok(Ok(session)) => {
+                let _ = messages.send(Message::Started);
+                session.run()
+            }
+            failed => {
+                let _ = messages.send(Message::Started);
+                let error = match failed {
+                    Ok(Err(error)) => error,
+                    _ => Error::internal(format!("starting stream \"{name}\""), "it panicked"),
+                };
+                Summary::new(&name).failed(error)
+            }
+        };
+        // Nobody listens only when the daemon is already going down.
+        let _ = messages.send(Message::Ended(Box::new(summary)));
+    }
+
+    fn start(self) -> Result<Session> {
+        let facts = ModelFacts::from(self.model.bundle());
+        log::info!(
+            "stream \"{}\": {}, model \"{}\" in mode {}",
+            self.config.name,
+            self.config.source.describe(),
+            self.model.bundle().name(),
+            self.model.mode().name()
+        );
+        let want = Want {
+            rate: facts.input.rate,
+            colour: facts.input.colour,
+            max_gap: self.config.max_gap.0,
+        };
+        let source =
+            video::open(&self.config.name, &self.config.source, &want, self.pace, &self.stop)?;
+        Ok(Session {
+            name: self.config.name,
+            source,
+            classifier: self.model.classifier()?,
+            model: facts,
+            predict: self.config.predict,
+            track: self.track,
+            sinks: self.sinks,
+            clock: Arc::new(SystemClock),
+            stop: self.stop,
+            progress: self.progress,
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! The log: standard error, with systemd's priorities under journald.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+use env_logger::fmt::Formatter;
+use log::{Level, LevelFilter, Record};
+
+/// Overrides the levels, in `env_logger`'s syntax (`kinewatch=debug`).
+const VARIABLE: &str = "KINEWATCH_LOG";
+
+/// Begins logging. `verbosity` 0 is information and worse; each step up shows
+/// one level more, each step down one less. Other people's crates are heard
+/// one level later. Does nothing the second time.
+pub fn init(verbosity: i16) {
+    let ours = match verbosity {
+        ..=-2 => LevelFilter::Error,
+        -1 => LevelFilter::Warn,
+        0 => LevelFilter::Info,
+        1 => LevelFilter::Debug,
+        2.. => LevelFilter::Trace,
+    };
+    let others = if verbosity >= 2 { LevelFilter::Debug } else { ours.min(LevelFilter::Warn) };
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(others).filter_module("kinewatch", ours);
+    if let Ok(levels) = std::env::var(VARIABLE) {
+        builder.parse_filters(&levels);
+    }
+    if journald() {
+        builder.format(for_journald);
+    } else {
+        // The live view leaves its last line open: take its place, it comes again.
+        let clear = io::stderr().is_terminal() && io::stdout().is_terminal();
+        builder.format(move |f, record| for_people(f, record, clear));
+    }
+    // The first log of a process stays.
+    let _ = builder.try_init();
+}
+
+/// Whether standard error goes to journald: `$JOURNAL_STREAM` holds device and
+/// inode of that connection (systemd.exec(5)).
+fn journald() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(fd) = io::stderr().as_fd().try_clone_to_owned() else { return false };
+    File::from(fd).metadata().is_ok_and(|m| stream == format!("{}:{}", m.dev(), m.ino()))
+}
+
+/// `<N>text`, where N is syslog's priority (sd-daemon(3)). journald stamps the
+/// time itself; each line of a text is a message of its own to it.
+fn for_journald(f: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let priority = match record.level() {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    for line in record.args().to_string().lines() {
+        writeln!(f, "<{priority}>{line}")?;
+    }
+    Ok(())
+}
+
+fn for_people(f: &mut Formatter, record: &Record<'_>, clear: bool) -> io::Result<()> {
+    let level = record.level();
+    let style = f.default_level_style(level);
+    let clear = if clear { "\r\x1b[2K" } else { "" };
+    writeln!(f, "{clear}{} {style}{level:<5}{style:#} {}", f.timestamp_seconds(), record.args())
+}

@@ -1,0 +1,107 @@
+//! From a configuration to everything that can be known before a source is
+//! opened: which models, which labels, and whether they fit together.
+
+use crate::config::{Config, StreamConfig};
+use crate::error::Result;
+use crate::label::{Span, Track};
+use crate::model::{Bundle, Mode, ModelOptions};
+use crate::synth;
+
+/// A configuration with its bundles and label files read.
+pub struct Plan {
+    /// The configuration.
+    pub config: Config,
+    /// For each stream, in the configuration's order.
+    pub streams: Vec<StreamPlan>,
+    /// The different models that the streams name.
+    pub models: Vec<ModelPlan>,
+}
+
+/// What one stream needs besides its configuration.
+pub struct StreamPlan {
+    /// Index into [`Plan::models`].
+    pub model: usize,
+    /// What was really there.
+    pub track: Option<Track>,
+}
+
+/// A model that one or more streams name.
+pub struct ModelPlan {
+    /// As configured.
+    pub options: ModelOptions,
+    /// Its bundle.
+    pub bundle: Bundle,
+    /// How it will run.
+    pub mode: Mode,
+}
+
+impl Plan {
+    /// Reads the bundles and the labels. Streams that name the same model share it.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config), with the place in the
+    /// configuration: a bundle or a label file is missing or broken, the bundle
+    /// has no such mode, an ignored label is none of the model's, or labels of a
+    /// single-label model overlap.
+    pub fn new(config: Config) -> Result<Plan> {
+        let mut models: Vec<ModelPlan> = Vec::new();
+        let mut streams = Vec::new();
+        for (i, stream) in config.streams.iter().enumerate() {
+            let at = |key: &str| format!("stream[{i}].{key}");
+            let model = match models.iter().position(|m| m.options == stream.model) {
+                Some(known) => known,
+                None => {
+                    let bundle = match &stream.model.path {
+                        Some(path) => Bundle::load(path),
+                        None => Bundle::embedded(),
+                    };
+                    let bundle =
+                        bundle.map_err(|error| config.wrap_at(&at("model.path"), &error))?;
+                    let mode = bundle
+                        .choose(stream.model.mode)
+                        .map_err(|error| config.wrap_at(&at("model.mode"), &error))?;
+                    models.push(ModelPlan { options: stream.model.clone(), bundle, mode });
+                    models.len() - 1
+                }
+            };
+            let bundle = &models[model].bundle;
+            if let Err((key, fault)) = stream.predict.check_labels(bundle.labels()) {
+                return Err(config.error_at(&at(&format!("predict.{key}")), fault));
+            }
+            let track = read_track(stream, bundle)
+                .map_err(|error| config.wrap_at(&at("labels"), &error))?;
+            streams.push(StreamPlan { model, track });
+        }
+        Ok(Plan { config, streams, models })
+    }
+}
+
+fn read_track(stream: &StreamConfig, bundle: &Bundle) -> Result<Option<Track>> {
+    let Some(path) = &stream.labels else {
+        // A synthetic stream knows what it shows.
+        return stream.source.synth.as_deref().map(synth_track).transpose();
+    };
+    let names = stream.video_names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let track = Track::read(path, &names)?;
+    let unknown = track.unknown_to(bundle.labels());
+    if !unknown.is_empty() {
+        log::warn!(
+            "stream \"{}\": model \"{}\" does not know {} of the labels in \"{}\" ({}); time under them is not scored",
+            stream.name,
+            bundle.name(),
+            unknown.len(),
+            path.display(),
+            unknown.join(", ")
+        );
+    }
+    Ok(Some(track))
+}
+
+fn synth_track(options: &str) -> Result<Track> {
+    let stream = synth::Stream::new(&options.parse()?)?;
+    let spans = stream.spans().iter();
+    Ok(Track::new(
+        spans.map(|s| Span { start: s.start, end: s.end, label: s.label.to_owned() }).collect(),
+    ))
+}
