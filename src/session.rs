@@ -99,6 +99,7 @@ impl Session {
             Ok(preprocess) => preprocess,
             Err(error) => return summary.failed(error),
         };
+        let warm_up = self.classifier.warm_up().max(1) as u64;
         let (producer, consumer) = self.queue();
         let feeder = Feeder {
             source: self.source,
@@ -160,7 +161,15 @@ impl Session {
         });
         // The runner's own failure ends the source; so it comes first.
         match ran.and_then(|outcome| outcome).and(fed.and_then(|outcome| outcome)) {
-            Ok(()) => summary,
+            Ok(()) => {
+                if summary.predictions == 0 && summary.frames < warm_up {
+                    log::warn!(
+                        "stream \"{name}\": {} sampled frames are shorter than one clip of {warm_up}, so there is no prediction",
+                        summary.frames
+                    );
+                }
+                summary
+            }
             Err(error) => summary.failed(error),
         }
     }

@@ -35,7 +35,8 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !done() {
         assert!(Instant::now() < deadline, "waited {DEADLINE:?} for {what}");
-        std::thread::yield_now();
+        // Between looks, not instead of looking: the program needs the processor more.
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

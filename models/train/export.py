@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from network import FRAMES, HEIGHT, LABELS, MEAN, RATE, REACH, STD, WIDTH, Block, CameraEvents
+from network import FRAMES, HEIGHT, LABELS, MEAN, RATE, REACH, STD, WIDTH, Block, CameraEvents, weighed
 
 
 def fold(sequence):
@@ -34,6 +34,20 @@ def fold(sequence):
     return nn.Sequential(*layers)
 
 
+class FoldedStem(nn.Module):
+    """The stem over frames (N, 41, 12, 16), its normalisation folded in."""
+
+    def __init__(self, trained):
+        super().__init__()
+        self.here = fuse_conv_bn_eval(trained.here, trained.norm)
+        scale = trained.norm.weight / torch.sqrt(trained.norm.running_var + trained.norm.eps)
+        self.context = nn.Conv2d(trained.context.in_channels, trained.context.out_channels, 1, bias=False)
+        self.context.weight.data = trained.context.weight.data * scale[:, None, None, None]
+
+    def forward(self, x):
+        return F.relu(self.here(x) + self.context(weighed(x)))
+
+
 def pool(y):
     return torch.cat([y.mean((2, 3)), y.amax((2, 3))], dim=1)
 
@@ -43,7 +57,7 @@ class Stream(nn.Module):
 
     def __init__(self, trained):
         super().__init__()
-        self.front, self.stem = trained.front, fold(trained.stem.layers)
+        self.front, self.stem = trained.front, FoldedStem(trained.stem)
         self.steps = nn.ModuleList()
         self.blocks = [isinstance(part, Block) for part in trained.blocks]
         self.times = nn.ParameterList()
@@ -93,7 +107,7 @@ class Clip(nn.Module):
     def __init__(self, trained):
         super().__init__()
         self.front = trained.front
-        self.stem = nn.Sequential(*(lift(layer) for layer in fold(trained.stem.layers)))
+        self.stem = FoldedStem(trained.stem)
         self.parts = nn.ModuleList()
         for part in trained.blocks:
             is_block = isinstance(part, Block)
@@ -101,7 +115,7 @@ class Clip(nn.Module):
         self.head, self.classify = trained.head, trained.classify
 
     def forward(self, clip):
-        y = self.stem(self.front(clip[:, 0]).transpose(1, 2))
+        y = self.stem(self.front(clip[:, 0])[0]).transpose(0, 1).unsqueeze(0)
         for part in self.parts:
             y = part(y)
         pooled = torch.cat([y.mean((3, 4)), y.amax((3, 4))], dim=1)

@@ -30,14 +30,20 @@ MEAN, STD = 0.45, 0.25
 LAGS = (1, 3)
 REACH = max(LAGS)
 GRID = (12, 16)
+# Cells across the windows in which growing and shrinking are looked for.
+WINDOWS = (3, 5)
 # Differences below this are the sensor's own: in units of the normalised input.
 FLOOR = 0.03
 
 
-class FrontEnd(nn.Module):
-    """Frames (B, T, 96, 128) to features (B, T - 3, 33, 12, 16)."""
+# The feature that says how much a cell changed: middle scale, longer lag.
+CHANGE = 5 * (1 * len(LAGS) + 1) + 3
 
-    channels = len(LAGS) * 3 * 5 + 3
+
+class FrontEnd(nn.Module):
+    """Frames (B, T, 96, 128) to features (B, T - 3, 41, 12, 16)."""
+
+    channels = len(LAGS) * 3 * 5 + 3 + len(LAGS) * 2 * len(WINDOWS)
 
     def __init__(self):
         super().__init__()
@@ -47,10 +53,26 @@ class FrontEnd(nn.Module):
             inside = torch.zeros(1, 1, h, w)
             inside[..., 1 : h - 1, 1 : w - 1] = 1.0
             self.register_buffer(f"inside_{level}", inside, persistent=False)
+        for size in WINDOWS:
+            offset = torch.arange(size) - (size - 1) / 2
+            across = offset[None, :].expand(size, size)
+            ramps = torch.stack([across, across.T, 0.5 * (across**2 + across.T**2)])
+            self.register_buffer(f"ramps_{size}", ramps[:, None], persistent=False)
+
+    def growth(self, tx, ty, energy, size):
+        """How fast what lies in a window grows: the divergence that explains the
+        change best, in eighths of a cell a cell. All (B, T, 12, 16)."""
+        ramps = getattr(self, f"ramps_{size}")
+
+        def weighed(product, i):
+            flat = product.reshape(-1, 1, *GRID)
+            return F.conv2d(flat, ramps[i : i + 1], padding=size // 2).reshape(product.shape)
+        along = weighed(tx, 0) + weighed(ty, 1)
+        return torch.clamp(-8.0 * along / (weighed(energy, 2) + FLOOR * FLOOR), -2.0, 2.0)
 
     def forward(self, x):
         t = x.shape[1] - REACH
-        features = []
+        features, growths = [], []
         level_x = x
         for level in range(3):
             level_x = F.avg_pool2d(level_x, 2)
@@ -69,9 +91,12 @@ class FrontEnd(nn.Module):
                 def pooled(product):
                     return F.avg_pool2d(product, cell) if cell > 1 else product
                 xx, yy, tt = pooled(dx * dx), pooled(dy * dy), pooled(dt * dt)
+                tx, ty = pooled(dx * dt), pooled(dy * dt)
+                if level < 2:
+                    growths += [self.growth(tx, ty, xx + yy, size) for size in WINDOWS]
                 features += [
-                    torch.clamp(-pooled(dx * dt) / (xx + floor), -2.0, 2.0),
-                    torch.clamp(-pooled(dy * dt) / (yy + floor), -2.0, 2.0),
+                    torch.clamp(-tx / (xx + floor), -2.0, 2.0),
+                    torch.clamp(-ty / (yy + floor), -2.0, 2.0),
                     0.5 * torch.log(xx + yy + floor),
                     0.5 * torch.log(tt + floor),
                     tt / (xx + yy + tt + floor),
@@ -80,7 +105,33 @@ class FrontEnd(nn.Module):
         grid = level_x
         now = grid[:, REACH:]
         features += [now] + [now - grid[:, REACH - lag : REACH - lag + t] for lag in LAGS]
-        return torch.stack(features, dim=2)
+        return torch.stack(features + growths, dim=2)
+
+
+class Stem(nn.Module):
+    """Features (B, T, 41, 12, 16) to (B, T, C, 12, 16).
+
+    Each cell sees its own features and, for context, their average over the
+    whole view weighed by how much each cell changed: which way whatever moves
+    is moving, however small it is.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        self.here = nn.Conv2d(FrontEnd.channels, channels, 1, bias=False)
+        self.context = nn.Conv2d(FrontEnd.channels, channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, features):
+        b, t = features.shape[:2]
+        x = features.flatten(0, 1)
+        return F.relu(self.norm(self.here(x) + self.context(weighed(x)))).unflatten(0, (b, t))
+
+
+def weighed(x):
+    """Averages of features (N, 41, 12, 16) by change: (N, 41, 1, 1)."""
+    change = torch.clamp(torch.exp(2.0 * x[:, CHANGE : CHANGE + 1]) - 2.0 * FLOOR * FLOOR, min=0.0) + 1e-5
+    return (x * change).sum((2, 3), keepdim=True) / change.sum((2, 3), keepdim=True)
 
 
 class TemporalDepthwise(nn.Module):
@@ -165,16 +216,12 @@ def down(inputs, outputs):
 class CameraEvents(nn.Module):
     """Frames (B, T, 96, 128), normalised, to logits (B, T - 15, 10)."""
 
-    def __init__(self, widths=(64, 96), hidden=96):
+    def __init__(self, widths=(48, 96), hidden=96):
         super().__init__()
         a, b = widths
         self.front = FrontEnd()
-        # A first normalisation of its own, so that the scale of each feature
-        # does not matter.
-        self.stem = PerFrame(
-            nn.Conv2d(FrontEnd.channels, a, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU()
-        )
-        self.blocks = nn.Sequential(Block(a), Block(a), Block(a), down(a, b), Block(b), Block(b))
+        self.stem = Stem(a)
+        self.blocks = nn.Sequential(Block(a), Block(a), down(a, b), Block(b), Block(b), Block(b))
         self.head = nn.Conv1d(2 * b, hidden, 3)
         self.classify = nn.Conv1d(hidden, len(LABELS), 1)
         self.dropout = nn.Dropout(0.1)

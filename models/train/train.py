@@ -130,7 +130,15 @@ def main():
     held_frames, held_labels = load([args.validate])
     model = CameraEvents()
     if args.init:
-        model.load_state_dict(torch.load(args.init))
+        weights = torch.load(args.init)
+        # Weights from before the stem saw growth and context: both begin at nothing.
+        old = weights.pop("stem.layers.0.weight")
+        missing = model.stem.here.weight.shape[1] - old.shape[1]
+        weights["stem.here.weight"] = F.pad(old, (0, 0, 0, 0, 0, missing))
+        weights["stem.context.weight"] = torch.zeros_like(model.stem.context.weight)
+        for name in [n for n in weights if n.startswith("stem.layers.1.")]:
+            weights[name.replace("layers.1", "norm")] = weights.pop(name)
+        model.load_state_dict(weights)
     averaged = copy.deepcopy(model)
     print(json.dumps({"parameters": sum(p.numel() for p in model.parameters()), "args": vars(args)}), flush=True)
     counts = np.bincount(np.concatenate([l[l >= 0].ravel() for l in labels]), minlength=len(LABELS))

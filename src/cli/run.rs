@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::Config;
+use crate::duration::HumanDuration;
 use crate::error::Result;
 use crate::service::{self, Format, Options, Plan};
 use crate::video::Pace;
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// Play recordings as fast as they decode, dropping nothing
     #[arg(long)]
     fast: bool,
+    /// End well after this long ("62 s", "10 min"), whatever the streams do
+    #[arg(long = "for", value_name = "DURATION")]
+    run_for: Option<HumanDuration>,
     /// Write the figures of every stream to this file at the end, as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
@@ -45,6 +49,7 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         pace: if args.fast { Pace::Fast } else { Pace::RealTime },
         format: args.format,
         summary: args.summary.clone(),
+        run_for: args.run_for.map(|duration| duration.0),
     };
     let summaries = service::run(Plan::new(config)?, &options)?;
     Ok(summaries.iter().all(|summary| summary.error.is_none()))

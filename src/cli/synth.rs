@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::output::print;
 use crate::clip::{InputSpec, Layout, Preprocess, Resize};
 use crate::error::{Error, Result};
 use crate::synth::{self, Dataset, Options};
@@ -55,7 +56,7 @@ impl Args {
         match self.count {
             None => {
                 let labels = synth::write(&options, &self.output)?;
-                println!("{}\n{}", self.output.display(), labels.display());
+                print(format!("{}\n{}\n", self.output.display(), labels.display()).as_bytes())?;
             }
             Some(count) if self.dataset => self.write_dataset(count)?,
             Some(count) => self.write_many(&options, count)?,
@@ -72,7 +73,7 @@ impl Args {
             let stream = synth::Stream::new(&options)?;
             all.push((synth::name_of(&path), stream.spans().to_vec()));
             synth::encode(stream, &path)?;
-            println!("{}", path.display());
+            print(format!("{}\n", path.display()).as_bytes())?;
         }
         let videos: Vec<_> =
             all.iter().map(|(name, spans)| (name.clone(), spans.as_slice())).collect();
@@ -80,8 +81,7 @@ impl Args {
         fs::write(&labels, synth::label_csv(&videos)).map_err(|error| {
             Error::unavailable(format!("writing labels \"{}\"", labels.display()), error)
         })?;
-        println!("{}", labels.display());
-        Ok(())
+        print(format!("{}\n", labels.display()).as_bytes())
     }
 
     fn write_dataset(&self, count: usize) -> Result<()> {

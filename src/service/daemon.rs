@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
 use serde::Serialize;
@@ -47,6 +47,8 @@ pub struct Options {
     pub format: Format,
     /// Where the summary goes, as JSON.
     pub summary: Option<PathBuf>,
+    /// Ends everything, well, after this long; `None`: when all streams have ended.
+    pub run_for: Option<Duration>,
 }
 
 enum Message {
@@ -88,10 +90,21 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
     }
     drop(sender);
 
+    let begun = Instant::now();
     let mut started = 0;
     let mut summaries: Vec<Summary> = Vec::new();
     while summaries.len() < names.len() {
-        match messages.recv_timeout(STATUS_EVERY) {
+        let left = options.run_for.map(|run_for| run_for.saturating_sub(begun.elapsed()));
+        // Once asked to, the streams take a moment to end.
+        let wait = match left {
+            Some(Duration::ZERO) => {
+                stops.iter().for_each(Stop::ask);
+                STATUS_EVERY
+            }
+            Some(left) => left.min(STATUS_EVERY),
+            None => STATUS_EVERY,
+        };
+        match messages.recv_timeout(wait) {
             Ok(Message::Started) => {
                 started += 1;
                 if started == names.len() {
