@@ -41,14 +41,14 @@ CHANGE = 5 * (1 * len(LAGS) + 1) + 3
 
 
 class FrontEnd(nn.Module):
-    """Frames (B, T, 96, 128) to features (B, T - 3, 41, 12, 16)."""
+    """Frames (B, T, 96, 128) to features (B, T - 3, 43, 12, 16)."""
 
-    channels = len(LAGS) * 3 * 5 + 3 + len(LAGS) * 2 * len(WINDOWS)
+    channels = len(LAGS) * 3 * 5 + 3 + len(LAGS) * 2 * len(WINDOWS) + 2
 
     def __init__(self):
         super().__init__()
-        for level in range(3):
-            h, w = HEIGHT >> (level + 1), WIDTH >> (level + 1)
+        for level in range(4):
+            h, w = HEIGHT >> level, WIDTH >> level
             # Differences reach over the picture's edge: not to be trusted there.
             inside = torch.zeros(1, 1, h, w)
             inside[..., 1 : h - 1, 1 : w - 1] = 1.0
@@ -77,7 +77,7 @@ class FrontEnd(nn.Module):
         for level in range(3):
             level_x = F.avg_pool2d(level_x, 2)
             cell = level_x.shape[2] // GRID[0]
-            inside = getattr(self, f"inside_{level}")
+            inside = getattr(self, f"inside_{level + 1}")
             floor = FLOOR * FLOOR
             new = level_x[:, REACH:]
             for lag in LAGS:
@@ -105,11 +105,24 @@ class FrontEnd(nn.Module):
         grid = level_x
         now = grid[:, REACH:]
         features += [now] + [now - grid[:, REACH - lag : REACH - lag + t] for lag in LAGS]
-        return torch.stack(features + growths, dim=2)
+        return torch.stack(features + growths + self.sharpness(x[:, REACH:]), dim=2)
+
+    def sharpness(self, x):
+        """The finest detail there is, at full size: gradient and Laplacian energy.
+        Beside the coarser scales' it tells a soft picture from a plain one."""
+        wide = F.pad(x, (1, 1, 1, 1))
+        left, right = wide[..., 1:-1, :-2], wide[..., 1:-1, 2:]
+        above, below = wide[..., :-2, 1:-1], wide[..., 2:, 1:-1]
+        dx, dy = (right - left) * 0.5 * self.inside_0, (below - above) * 0.5 * self.inside_0
+        curve = (left + right + above + below - 4.0 * x) * self.inside_0
+        return [
+            0.5 * torch.log(F.avg_pool2d(energy, HEIGHT // GRID[0]) + FLOOR * FLOOR)
+            for energy in (dx * dx + dy * dy, curve * curve)
+        ]
 
 
 class Stem(nn.Module):
-    """Features (B, T, 41, 12, 16) to (B, T, C, 12, 16).
+    """Features (B, T, 43, 12, 16) to (B, T, C, 12, 16).
 
     Each cell sees its own features and, for context, their average over the
     whole view weighed by how much each cell changed: which way whatever moves
@@ -129,7 +142,7 @@ class Stem(nn.Module):
 
 
 def weighed(x):
-    """Averages of features (N, 41, 12, 16) by change: (N, 41, 1, 1)."""
+    """Averages of features (N, 43, 12, 16) by change: (N, 43, 1, 1)."""
     change = torch.clamp(torch.exp(2.0 * x[:, CHANGE : CHANGE + 1]) - 2.0 * FLOOR * FLOOR, min=0.0) + 1e-5
     return (x * change).sum((2, 3), keepdim=True) / change.sum((2, 3), keepdim=True)
 

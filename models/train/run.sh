@@ -12,12 +12,12 @@ kinewatch=${KINEWATCH:-"$here/../../target/release/kinewatch"}
 python=${PYTHON:-python3}
 mkdir -p "$work"
 
-for part in 0 1 2 3 4 5 6; do
-    "$kinewatch" synth --dataset --count 300 --seconds 20 --seed $((2000000 + part * 300)) -o "$work/train-$part"
+for part in 0 1 2 3 4 5; do
+    "$kinewatch" synth --dataset --count 300 --seconds 20 --seed $((3000000 + part * 300)) -o "$work/train-$part"
 done
 "$kinewatch" synth --dataset --count 50 --seconds 20 --seed 500 -o "$work/validate"
 
 "$python" "$here/train.py" --data "$work"/train-* --validate "$work/validate" \
-    --out "$work/weights.pt" --epochs 4 | tee "$work/training.log"
+    --out "$work/weights.pt" --epochs 6 | tee "$work/training.log"
 "$python" "$here/export.py" --weights "$work/weights.pt" --out "$here/../camera-events"
 cp "$work/training.log" "$here/../camera-events/training.log"

@@ -131,13 +131,10 @@ def main():
     model = CameraEvents()
     if args.init:
         weights = torch.load(args.init)
-        # Weights from before the stem saw growth and context: both begin at nothing.
-        old = weights.pop("stem.layers.0.weight")
-        missing = model.stem.here.weight.shape[1] - old.shape[1]
-        weights["stem.here.weight"] = F.pad(old, (0, 0, 0, 0, 0, missing))
-        weights["stem.context.weight"] = torch.zeros_like(model.stem.context.weight)
-        for name in [n for n in weights if n.startswith("stem.layers.1.")]:
-            weights[name.replace("layers.1", "norm")] = weights.pop(name)
+        # Features added to the front end since begin at nothing.
+        for name in ("stem.here.weight", "stem.context.weight"):
+            missing = model.state_dict()[name].shape[1] - weights[name].shape[1]
+            weights[name] = F.pad(weights[name], (0, 0, 0, 0, 0, missing))
         model.load_state_dict(weights)
     averaged = copy.deepcopy(model)
     print(json.dumps({"parameters": sum(p.numel() for p in model.parameters()), "args": vars(args)}), flush=True)
