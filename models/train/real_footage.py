@@ -133,8 +133,9 @@ def cover(frames, rate, rng):
     elif kind == 1:
         plain = np.full((h, w, 3), 1.0, np.float32) * rng.integers(20, 200, 3)
     else:
-        noise = cv2.resize(rng.uniform(0.6, 1.3, (4, 5)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
-        plain = noise[..., None] * rng.integers(15, 120, 3)
+        # A hand or a cloth: brighter towards where light leaks in.
+        shade = cv2.resize(rng.uniform(0.7, 1.25, (2, 3)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+        plain = shade[..., None] * rng.integers(15, 120, 3)
     opacity = rng.uniform(0.97, 1.0)
     return [np.clip(f * (1 - opacity) + plain * opacity + rng.normal(0, 2, f.shape), 0, 255).astype(np.uint8) for f in frames]
 
