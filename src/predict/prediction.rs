@@ -116,7 +116,7 @@ pub enum EndedBy {
 /// A label that held long enough, written when it is over.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
-    /// Always [`FORMAT`].
+    /// Version of the format: 1.
     pub v: u32,
     /// Always `event`.
     pub kind: EventKind,

@@ -38,7 +38,7 @@ impl BlockCodec {
 
     /// Codes `luma` (rows of `width`) in place.
     pub fn code(&mut self, luma: &mut [u8], width: usize) {
-        let key = self.count % self.interval == 0 || self.held.len() != luma.len();
+        let key = self.count.is_multiple_of(self.interval) || self.held.len() != luma.len();
         self.count += 1;
         if key {
             self.held = vec![0; luma.len()];

@@ -1,6 +1,6 @@
 //! Procedural labelled test streams, from a seed.
 //!
-//! A stream is a [`Scene`](scene) seen by a camera, a script of what happens in
+//! A stream is a scene seen by a camera, a script of what happens in
 //! it, and the camera's own faults. The same [`Options`] give the same frames.
 //! It teaches and tests `models/camera-events`, drives the demo, and stands in
 //! for a camera where there is none.

@@ -436,7 +436,7 @@ fn leaves(p: &mut Painter, rng: &mut Rng, palette: &Palette, width: f32, height:
             y: rng.range(-0.1, height + 0.1),
             half_width: radius * rng.range(0.5, 1.4),
             half_height: radius * rng.range(0.5, 1.4),
-            angle: rng.range(0.0, 3.14),
+            angle: rng.range(0.0, std::f32::consts::PI),
             round: rng.chance(0.5),
         };
         let surface = palette.surface(rng, 0.2);

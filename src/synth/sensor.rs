@@ -87,7 +87,7 @@ impl Sensor {
                     colour = colour.map(|c| grey + (c - grey) * self.saturation);
                 }
                 let toned = scale(colour, factor).map(|c| {
-                    let c = c.max(0.0).min(1.5);
+                    let c = c.clamp(0.0, 1.5);
                     let c = if self.gamma == 1.0 { c } else { fast_power(c, self.gamma) };
                     self.black + c * self.contrast * (1.0 - self.black)
                 });

@@ -52,7 +52,7 @@ pub fn name_of(path: &Path) -> String {
 /// Encodes the whole of `stream` into `path`.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn encode(mut stream: Stream, path: &Path) -> Result<()> {
     let doing = || format!("writing the video \"{}\"", path.display());
     let muxer = match path.extension().and_then(|ending| ending.to_str()) {
