@@ -36,7 +36,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         for _ in 0..classifier.warm_up() {
             classifier.push(&frame, false)?;
         }
-        let cost = median(|| Ok(drop(classifier.push(&frame, true)?)))?;
+        let cost = median(|| match classifier.push(&frame, true)? {
+            Some(_) => Ok(()),
+            None => Err("the model gave no logits".into()),
+        })?;
         println!("{} {mode}, one prediction: {cost:.3} ms", bundle.name());
     }
     Ok(())
