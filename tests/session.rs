@@ -10,7 +10,7 @@ use std::time::Duration;
 use kinewatch::duration::HumanDuration;
 use kinewatch::error::Error;
 use kinewatch::label::{Span, Track};
-use kinewatch::predict::{EventOptions, PredictOptions};
+use kinewatch::predict::{EventOptions, PredictOptions, SmoothOptions};
 use kinewatch::sink::{Record, Sink, SinkError, Sinks};
 use kinewatch::video::Reset;
 use serde_json::{Value, json};
@@ -87,6 +87,7 @@ fn smoothing_does_not_reach_over_a_reset_and_events_end_there() {
         Model::new(4).script(|n| Ok(if n < 12 { [0.0, 9.0, 0.0] } else { [0.0, 0.0, 9.0] }));
     let mut session = session("gate", Source::recording(steps), model, &sinks);
     session.predict = PredictOptions {
+        smooth: Some(SmoothOptions::default()),
         events: Some(EventOptions {
             min_duration: HumanDuration::seconds(1),
             ..EventOptions::default()

@@ -28,7 +28,8 @@ impl Default for PredictOptions {
         PredictOptions {
             hop: 1,
             top_k: 5,
-            smooth: Some(SmoothOptions::default()),
+            // What the model says, when it says it: smoothing is late by its half-life.
+            smooth: None,
             abstain: 0.3,
             events: Some(EventOptions::default()),
         }
