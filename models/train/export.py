@@ -165,6 +165,32 @@ def lift(layer):
     return Gates(layer) if hasattr(layer, "up") else nn.ReLU()
 
 
+def share_constants(graph):
+    """Keeps one copy of each large constant: the exporter writes one a use."""
+    kept, renamed = {}, {}
+    for node in [n for n in graph.node if n.op_type == "Constant" and n.attribute[0].name == "value"]:
+        value = node.attribute[0].t
+        key = (value.data_type, tuple(value.dims), value.raw_data)
+        if len(value.raw_data) > 256:
+            renamed[node.output[0]] = kept.setdefault(key, node.output[0])
+            if renamed[node.output[0]] != node.output[0]:
+                graph.node.remove(node)
+    for value in list(graph.initializer):
+        key = (value.data_type, tuple(value.dims), value.raw_data)
+        if len(value.raw_data) > 256:
+            renamed[value.name] = kept.setdefault(key, value.name)
+            if renamed[value.name] != value.name:
+                graph.initializer.remove(value)
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = renamed.get(name, name)
+    # A constant may now be used before the node that makes it: those go first.
+    constants = [n for n in graph.node if n.op_type == "Constant"]
+    others = [n for n in graph.node if n.op_type != "Constant"]
+    del graph.node[:]
+    graph.node.extend(constants + others)
+
+
 def save(model, inputs, path, input_names, output_names):
     torch.onnx.export(
         model, inputs, str(path), input_names=input_names, output_names=output_names,
@@ -174,6 +200,7 @@ def save(model, inputs, path, input_names, output_names):
     graph.producer_name, graph.producer_version, graph.doc_string = "kinewatch", "", ""
     for node in graph.graph.node:
         node.doc_string = ""
+    share_constants(graph.graph)
     onnx.checker.check_model(graph)
     onnx.save(graph, str(path))
 
