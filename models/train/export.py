@@ -166,12 +166,13 @@ def lift(layer):
 
 
 def share_constants(graph):
-    """Keeps one copy of each large constant: the exporter writes one a use."""
+    """Keeps one copy of each constant (the exporter writes one a use), and gives
+    intermediate values short names (the exporter repeats whole paths)."""
     kept, renamed = {}, {}
     for node in [n for n in graph.node if n.op_type == "Constant" and n.attribute[0].name == "value"]:
         value = node.attribute[0].t
         key = (value.data_type, tuple(value.dims), value.raw_data)
-        if len(value.raw_data) > 256:
+        if value.raw_data:
             renamed[node.output[0]] = kept.setdefault(key, node.output[0])
             if renamed[node.output[0]] != node.output[0]:
                 graph.node.remove(node)
@@ -189,6 +190,13 @@ def share_constants(graph):
     others = [n for n in graph.node if n.op_type != "Constant"]
     del graph.node[:]
     graph.node.extend(constants + others)
+    public = {value.name for value in [*graph.input, *graph.output, *graph.initializer]}
+    short = {}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name and name not in public:
+                    names[i] = short.setdefault(name, f"v{len(short)}")
 
 
 def save(model, inputs, path, input_names, output_names):
