@@ -37,7 +37,10 @@ pub fn write(rng: &mut Rng, seconds: f32, aspect: f32, horizon: f32, night: bool
         let mut done = action + rng.range(2.5, 5.5);
         match kind {
             0..=1 => {}
-            2..=5 => done = crowd(rng, &mut actors, action, rng_sign(kind), aspect, horizon, night),
+            2..=5 => {
+                let sign = if kind < 4 { 1.0 } else { -1.0 };
+                done = crowd(rng, &mut actors, action, sign, aspect, horizon, night);
+            }
             6..=9 => {
                 let length = rng.range(2.0, 5.5);
                 done = action + length;
@@ -105,10 +108,6 @@ pub fn bystanders(rng: &mut Rng, seconds: f32, horizon: f32, night: bool) -> Vec
 /// The far are painted before the near.
 fn far_first(actors: &mut [Actor], time: f32) {
     actors.sort_by(|a, b| a.pose(time).foot.total_cmp(&b.pose(time).foot));
-}
-
-fn rng_sign(kind: usize) -> f32 {
-    if kind < 4 { 1.0 } else { -1.0 }
 }
 
 /// Where the feet of a subject of this size are.
@@ -222,14 +221,6 @@ pub fn spans(segments: &[Segment], seconds: f64, aspect: f32) -> Vec<Span> {
             _ => merged.push(span),
         }
     }
-    // Joining may have made neighbours alike.
-    merged.dedup_by(|later, earlier| {
-        let same = later.label == earlier.label;
-        if same {
-            earlier.end = later.end;
-        }
-        same
-    });
     let round = |seconds: f64| (seconds * 100.0).round() / 100.0;
     for span in &mut merged {
         (span.start, span.end) = (round(span.start), round(span.end));
