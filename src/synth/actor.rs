@@ -52,8 +52,14 @@ pub struct Actor {
     gestures: [Wobble; 4],
     /// How lively it is on the spot, 0 to 1.
     liveliness: f32,
+    /// How far it steps to and fro on the spot, as a share of its height.
+    shuffle: f32,
     sway: Wobble,
 }
+
+/// What moves slower than this, in view heights a second, is not seen to move:
+/// in the two seconds of a clip it goes a thirtieth of the view's height.
+const VISIBLE: f32 = 0.016;
 
 impl Actor {
     pub fn new(
@@ -81,6 +87,7 @@ impl Actor {
                 if i < 2 { Wobble::new(rng, 0.2, 1.6) } else { Wobble::new(rng, 0.08, 0.5) }
             }),
             liveliness,
+            shuffle: if rng.chance(0.3) { rng.range(0.02, 0.12) } else { 0.0 },
             sway: Wobble::new(rng, 0.3, 1.2),
         }
     }
@@ -119,7 +126,7 @@ impl Actor {
         let still = (1.0 - stride) * self.liveliness;
         Pose {
             // A walker's body sways with its step, one who stands shifts weight.
-            x: x + self.sway.at(time) * size * (0.006 + 0.012 * still),
+            x: x + self.sway.at(time) * size * (0.006 + (0.012 + self.shuffle) * still),
             foot,
             size,
             facing: self.facing,
@@ -136,11 +143,22 @@ impl Actor {
         !matches!(self.path, Path::Stay { .. }) && time > self.moving.0 && time < self.moving.1
     }
 
+    /// How fast its head, its feet or its middle move, whichever is fastest, in
+    /// view heights a second.
+    fn speed(&self, time: f32, aspect: f32) -> f32 {
+        const STEP: f32 = 0.1;
+        let ((x0, foot0, size0), (x1, foot1, size1)) =
+            (self.place(time - STEP / 2.0), self.place(time + STEP / 2.0));
+        let head = ((foot1 - size1) - (foot0 - size0)).abs();
+        ((x1 - x0).abs() * aspect).max((foot1 - foot0).abs()).max(head) / STEP
+    }
+
     /// What the subject is seen to do at `time`: `None` while it stands still or
-    /// less than a third of it is in view. `aspect` is the view's width over
-    /// its height.
+    /// as good as still, or less than a third of it is in view. `aspect` is the
+    /// view's width over its height.
     pub fn action(&self, time: f32, aspect: f32) -> Option<&'static str> {
-        if !self.going(time) || time < self.there.0 || time > self.there.1 {
+        let there = time >= self.there.0 && time <= self.there.1;
+        if !self.going(time) || !there || self.speed(time, aspect) < VISIBLE {
             return None;
         }
         let (x, foot, size) = self.place(time);
@@ -156,5 +174,25 @@ impl Actor {
             Path::Depth { .. } => Some("receding"),
             Path::Stay { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crossing(to: f32) -> Option<&'static str> {
+        let mut rng = Rng::new(1, 1);
+        let figure = Figure::new(&mut rng, false);
+        let path = Path::Cross { from: 0.4, to, foot: (0.8, 0.8), size: (0.5, 0.5) };
+        Actor::new(&mut rng, figure, path, (0.0, 10.0), (0.0, 10.0)).action(5.0, 1.5)
+    }
+
+    #[test]
+    fn what_hardly_moves_is_not_said_to_move() {
+        assert_eq!(crossing(0.9), Some("left-to-right"));
+        assert_eq!(crossing(0.1), Some("right-to-left"));
+        // A tenth of a pixel a frame at the model's size.
+        assert_eq!(crossing(0.45), None);
     }
 }

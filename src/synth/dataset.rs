@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use super::codec::BlockCodec;
+use super::codec::Codec;
 use super::options::Options;
 use super::rng::Rng;
 use super::stream::Stream;
@@ -34,12 +34,13 @@ impl Dataset {
     /// `labels.npy` (streams × frames, u8 index into [`super::LABELS`]) into
     /// `folder`, in NumPy's format version 1.0.
     ///
-    /// Each stream is painted at a size and frame rate of its own, coded by
-    /// [`BlockCodec`], sampled on the time grid and brought to the model's
-    /// size by `shrink`, as the daemon would do with a camera.
+    /// Each stream is painted at a size and frame rate of its own, coded as
+    /// H.264 and decoded, sampled on the time grid and brought to the model's
+    /// size by `shrink`, as the daemon would do with a camera. Only frames that
+    /// are sampled are painted, in every third stream also those halfway between.
     ///
     /// # Errors
-    /// The folder or a file could not be written.
+    /// The folder or a file could not be written, or a GStreamer plugin is missing.
     pub fn write(&self, folder: &Path, shrink: &mut Shrink) -> Result<()> {
         let failed = |error: std::io::Error| {
             Error::unavailable(format!("writing a training set to \"{}\"", folder.display()), error)
@@ -55,33 +56,48 @@ impl Dataset {
         let mut labels = open("labels.npy", &format!("{}, {}", self.count, self.frames))?;
         let mut small = vec![0; width * height];
         for seed in self.seed..self.seed + self.count as u64 {
-            let (options, fps) = self.source(seed);
+            let (options, fps, each) = self.source(seed);
             let mut stream = Stream::new(&options)?;
-            let mut codec = BlockCodec::new(seed, self.rate);
-            let mut luma = vec![0; options.width * options.height];
-            for tick in 0..self.frames {
-                // The camera's frame nearest to the tick.
-                let wanted = tick as f64 / self.rate;
-                let time = (wanted * fps).round() / fps;
-                stream.luma_at(time, &mut luma);
-                codec.code(&mut luma, options.width);
-                shrink(&luma, options.width, options.height, &mut small)?;
+            // The camera's frame nearest to the tick.
+            let nearest =
+                |index: usize| (index as f64 / (self.rate * each as f64) * fps).round() / fps;
+            let painted = (0..self.frames * each)
+                .map(|index| {
+                    let mut luma = vec![0; options.width * options.height];
+                    stream.luma_at(nearest(index), &mut luma);
+                    luma
+                })
+                .collect();
+            let codec = Codec::new(seed, self.rate * each as f64);
+            let coded = codec.code(painted, options.width, options.height)?;
+            for (index, luma) in coded.iter().enumerate().step_by(each) {
+                shrink(luma, options.width, options.height, &mut small)?;
                 frames.write_all(&small).map_err(failed)?;
-                labels.write_all(&[stream.label_at(time) as u8]).map_err(failed)?;
+                labels.write_all(&[stream.label_at(nearest(index)) as u8]).map_err(failed)?;
             }
         }
         frames.flush().map_err(failed)?;
         labels.flush().map_err(failed)
     }
 
-    /// Size and frame rate of the camera that stream `seed` stands for.
-    fn source(&self, seed: u64) -> (Options, f64) {
+    /// Size and frame rate of the camera that stream `seed` stands for, and how
+    /// many of its frames are painted for each that is sampled.
+    fn source(&self, seed: u64) -> (Options, f64, usize) {
         let mut rng = Rng::new(seed, 8);
-        let (width, height) =
-            rng.pick(&[(256, 144), (320, 180), (256, 192), (208, 156), (192, 144), (240, 180)]);
+        let (width, height) = rng.pick(&[
+            (256, 144),
+            (320, 180),
+            (320, 180),
+            (320, 240),
+            (384, 216),
+            (256, 192),
+            (208, 156),
+            (240, 180),
+        ]);
         let fps = rng.pick(&[30.0, 30.0, 29.97, 25.0, 25.0, 20.0, 15.0, 12.5, 10.0, 8.0, 6.0]);
         let seconds = self.frames as f64 / self.rate;
-        (Options { seed, seconds, fps, width, height }, fps)
+        let each = rng.pick(&[1, 1, 2]);
+        (Options { seed, seconds, fps, width, height }, fps, each)
     }
 }
 

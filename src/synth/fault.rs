@@ -266,7 +266,12 @@ impl Light {
             } else {
                 rng.chance(0.5)
             };
-            if darker { rng.log_range(0.15, 0.72) } else { rng.log_range(1.35, 3.0) }
+            // What is left must still be a picture: neither white nor black.
+            if darker {
+                rng.log_range(0.15, 0.72).max(0.25 / base).min(0.72)
+            } else {
+                rng.log_range(1.35, 3.0).min(2.2 / base).max(1.35)
+            }
         };
         let kind = match rng.int(0, 9) {
             0..=4 => {
@@ -294,8 +299,8 @@ impl Light {
             lamp: (rng.range(-0.8, 0.8), rng.range(-0.8, 0.4)),
             local: if rng.chance(0.5) { 0.0 } else { rng.range(0.2, 0.9) },
             tint: [1.0 + warm, 1.0, 1.0 - warm],
-            recovery: if rng.chance(0.4) {
-                (rng.range(0.2, 0.8), rng.range(0.3, 1.5))
+            recovery: if rng.chance(0.6) {
+                (rng.range(0.2, 0.9), rng.range(0.3, 1.5))
             } else {
                 (0.0, 1.0)
             },

@@ -19,6 +19,11 @@ pub fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
+/// The pixel at a coordinate, held within 0..=`end`.
+pub fn bound(coordinate: f32, end: usize) -> usize {
+    (coordinate.max(0.0) as usize).min(end)
+}
+
 /// Rows top to bottom, `width × height` colours.
 #[derive(Clone)]
 pub struct Image {

@@ -20,7 +20,6 @@ mod subject;
 mod texture;
 mod write;
 
-pub use codec::BlockCodec;
 pub use dataset::{Dataset, Shrink};
 pub use options::{Options, parse_size};
 pub use stream::Stream;

@@ -4,7 +4,7 @@
 //! shapes of power-law size, whose statistics are those of natural images: Lee,
 //! Mumford & Huang 2001), a room, a street, and plain 1/f noise.
 
-use super::image::{Image, Rgb, mix, scale};
+use super::image::{Image, Rgb, bound, mix, scale};
 use super::rng::Rng;
 use super::texture::Texture;
 
@@ -76,13 +76,18 @@ impl Scene {
         }
         // Small hard-edged things make every scene sharp somewhere: without
         // them a plain wall could not be told from one out of focus. Some scenes
-        // are little more than a plain floor, with fine grain and a mark or two.
+        // are little more than a plain floor, with fine grain and a mark or two;
+        // but a floor of nothing at all, which a cloth over the lens would look
+        // like, no camera is ever mounted to watch: slabs have joints, and there
+        // are patches large enough to be there still when focus is lost.
         let bare = rng.chance(0.15);
         if bare {
             let mut floor = palette.surface(rng, 0.0);
             (floor.pattern, floor.grain) = (Pattern::Plain, rng.range(0.01, 0.15));
             (floor.grain_scale, floor.shade) = (rng.range(20.0, 60.0), rng.range(-0.2, 0.2));
             painter.band(0.0, world_height, floor);
+            patches(&mut painter, rng, floor, world_width, world_height);
+            joints(&mut painter, rng, floor, world_width, world_height);
         }
         for _ in 0..if bare { rng.int(2, 14) } else { rng.int(6, 60) } {
             let shape = Shape {
@@ -157,7 +162,6 @@ impl Painter {
     fn fill(&mut self, shape: Shape, surface: Surface) {
         let reach = (shape.half_width.hypot(shape.half_height)) * self.unit + 1.0;
         let (cx, cy) = (shape.x * self.unit, shape.y * self.unit);
-        let bound = |v: f32, end: usize| (v.max(0.0) as usize).min(end);
         let (x0, x1) =
             (bound(cx - reach, self.image.width), bound(cx + reach + 1.0, self.image.width));
         let (y0, y1) =
@@ -219,6 +223,47 @@ impl Painter {
             round: false,
         };
         self.fill(shape, surface);
+    }
+}
+
+/// Rugs, pools of light, where it was mended: darker or lighter than the floor.
+fn patches(p: &mut Painter, rng: &mut Rng, floor: Surface, width: f32, height: f32) {
+    // One about in each half of a view, so that none is without.
+    let cell = 0.6;
+    for row in 0..(height / cell) as usize {
+        for column in 0..(width / cell) as usize {
+            let share = if rng.chance(0.6) { rng.range(0.4, 0.75) } else { rng.range(1.3, 1.7) };
+            let shape = Shape {
+                x: (column as f32 + rng.range(0.2, 0.8)) * cell,
+                y: (row as f32 + rng.range(0.2, 0.8)) * cell,
+                half_width: rng.range(0.08, 0.35),
+                half_height: rng.range(0.08, 0.3),
+                angle: rng.range(-0.3, 0.3),
+                round: rng.chance(0.4),
+            };
+            if rng.chance(0.7) {
+                p.fill(shape, Surface { colour: scale(floor.colour, share), ..floor });
+            }
+        }
+    }
+}
+
+/// The joints between a plain floor's slabs, darker or lighter than they are.
+fn joints(p: &mut Painter, rng: &mut Rng, floor: Surface, width: f32, height: f32) {
+    let share = if rng.chance(0.7) { rng.range(0.25, 0.75) } else { rng.range(1.3, 1.8) };
+    let joint = Surface { colour: scale(floor.colour, share), ..floor };
+    let half = rng.log_range(0.004, 0.016);
+    let slab = rng.range(0.35, 0.9);
+    let mut x = rng.range(0.0, slab);
+    while x < width {
+        p.fill(rect(x, height / 2.0, half, height), joint);
+        x += slab * rng.range(0.8, 1.2);
+    }
+    let slab = rng.range(0.3, 0.8);
+    let mut y = rng.range(0.0, slab);
+    while y < height {
+        p.band(y - half, y + half, joint);
+        y += slab * rng.range(0.8, 1.2);
     }
 }
 

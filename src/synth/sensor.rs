@@ -12,6 +12,8 @@ pub struct Sensor {
     night: Option<Night>,
     contrast: f32,
     black: f32,
+    /// Mean brightness that exposure control aims at.
+    target: f32,
     gain: f32,
     gamma: f32,
     saturation: f32,
@@ -42,10 +44,11 @@ struct Clock {
 impl Sensor {
     pub fn new(rng: &mut Rng, night: bool) -> Self {
         Sensor {
-            night: night.then(|| Night { dim: rng.range(0.2, 0.7), spot: rng.range(0.0, 1.5) }),
+            night: night.then(|| Night { dim: rng.range(0.35, 0.9), spot: rng.range(0.0, 1.5) }),
             contrast: rng.range(0.6, 1.15),
             black: rng.range(0.0, 0.12),
-            gain: rng.range(0.9, 1.5),
+            target: rng.range(0.22, 0.55),
+            gain: 1.0,
             gamma: rng.range(0.8, 1.25),
             saturation: if rng.chance(0.2) { 0.0 } else { rng.range(0.5, 1.2) },
             vignette: if rng.chance(0.5) { 0.0 } else { rng.range(0.05, 0.5) },
@@ -61,6 +64,22 @@ impl Sensor {
             }),
             deviates: (0..DEVIATES).map(|_| rng.normal()).collect(),
         }
+    }
+
+    /// Sets exposure, contrast and noise reduction for the scene in `view`, as
+    /// every camera does: without the first a bright wall would be a white
+    /// picture and a dark one a black one, without the others there would be
+    /// nights of which nothing but noise is left.
+    pub fn meter(&mut self, view: &Image) {
+        let count = view.data.len().max(1) as f32;
+        let mean = view.data.iter().map(|colour| luma(*colour)).sum::<f32>() / count;
+        self.gain = (self.target / mean.max(0.01)).clamp(0.4, 4.0);
+        let square = |colour: &Rgb| (luma(*colour) - mean).powi(2);
+        let spread = (view.data.iter().map(square).sum::<f32>() / count).sqrt()
+            * self.gain
+            * self.night.as_ref().map_or(1.0, |night| night.dim);
+        self.contrast = self.contrast.max(0.05 / spread.max(0.02)).min(2.5);
+        self.noise = self.noise.min(0.4 * spread * self.contrast);
     }
 
     /// Develops `image` in place: tone, then noise. `shot` picks the noise.

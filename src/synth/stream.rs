@@ -2,7 +2,7 @@
 
 use super::actor::{Actor, Wobble};
 use super::fault::{Cover, Fault, Light};
-use super::image::{Image, mix, scale, smoothstep};
+use super::image::{Image, bound, mix, scale, smoothstep};
 use super::options::Options;
 use super::rng::Rng;
 use super::scene::Scene;
@@ -59,7 +59,7 @@ impl Stream {
         let bystanders = script::bystanders(&mut rng, options.seconds as f32, scene.horizon, night);
         let spans = script::spans(&segments, options.seconds, aspect);
         let mut rng = Rng::new(options.seed, 3);
-        let sensor = Sensor::new(&mut rng, night);
+        let mut sensor = Sensor::new(&mut rng, night);
         let tremble = if rng.chance(0.5) { 0.0 } else { rng.log_range(0.0002, 0.0016) };
         let leaves = (0..rng.pick(&[0, 0, 0, 1, 2]))
             .map(|_| Leaves {
@@ -89,6 +89,10 @@ impl Stream {
                 _ => {}
             }
         }
+        let mut image = Image::new(width, height);
+        let camera = Camera { origin: bases[0].0, roll: 0.0, smear: (0.0, 0.0) };
+        camera.see(&scene, &[], &None, 0.0, &mut image);
+        sensor.meter(&image);
         Ok(Stream {
             options: options.clone(),
             scene,
@@ -100,9 +104,9 @@ impl Stream {
             tremble: (Wobble::new(&mut rng, 0.5, 8.0), Wobble::new(&mut rng, 0.5, 8.0), tremble),
             leaves,
             screen,
-            metering: if rng.chance(0.3) { 0.0 } else { rng.log_range(0.2, 6.0) },
+            metering: if rng.chance(0.3) { 0.0 } else { rng.range(0.5, 12.0) },
             shutter: rng.range(0.002, 0.03),
-            image: Image::new(width, height),
+            image,
             scratch: Image::new(width, height),
             next: 0,
         })
@@ -224,7 +228,7 @@ impl Stream {
             _ => None,
         };
         // A white car makes the camera darken the whole picture.
-        let exposure = (1.0 - self.metering * metered).clamp(0.45, 1.6);
+        let exposure = (1.0 - self.metering * metered).clamp(0.4, 1.6);
         shine(&mut self.image, light, light_base * exposure, time);
         if let Some(Fault::Defocus(blur)) = &segment.fault {
             self.image.blur(blur.sigma_at(time) * width, &mut self.scratch);
@@ -297,7 +301,6 @@ impl Camera {
         }
         if let Some((flicker, [x0, y0, x1, y1])) = screen {
             let glow = 0.6 + 0.5 * flicker.at(time);
-            let bound = |v: f32, end: usize| (v.max(0.0) as usize).min(end);
             for py in bound(y0 * unit, height)..bound(y1 * unit, height) {
                 for px in bound(x0 * unit, width)..bound(x1 * unit, width) {
                     let pixel = out.at(px, py);
@@ -406,6 +409,21 @@ mod tests {
                 assert_eq!(pair[0].end, pair[1].start, "seed {seed}");
                 assert_ne!(pair[0].label, pair[1].label, "seed {seed}");
             }
+        }
+    }
+
+    #[test]
+    fn no_scene_is_white_black_or_bare() {
+        for seed in 0..80 {
+            // The first action begins later.
+            let mut luma = vec![0; 96 * 64];
+            Stream::new(&options(seed)).unwrap().luma_at(0.0, &mut luma);
+            let count = luma.len() as f64;
+            let mean = luma.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
+            let square = luma.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>();
+            let spread = (square / count).sqrt();
+            assert!((20.0..225.0).contains(&mean), "seed {seed}: mean {mean}");
+            assert!(spread > 5.0, "seed {seed}: standard deviation {spread}");
         }
     }
 

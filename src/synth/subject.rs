@@ -1,6 +1,6 @@
 //! Who moves: walkers, vehicles, and blobs for everything else.
 
-use super::image::{Image, Rgb, mix, scale, smoothstep};
+use super::image::{Image, Rgb, bound, mix, scale, smoothstep};
 use super::rng::Rng;
 use super::scene::colour;
 use super::sensor::luma;
@@ -306,7 +306,6 @@ impl Figure {
             let reach = part.radius.0.max(part.radius.1) * unit + soft + 1.0;
             let (ax, ay) = (foot_x + part.a.0 * unit, foot_y - part.a.1 * unit);
             let (bx, by) = (foot_x + part.b.0 * unit, foot_y - part.b.1 * unit);
-            let bound = |v: f32, end: usize| (v.max(0.0) as usize).min(end);
             let (x0, x1) = (
                 bound(ax.min(bx) - reach, image.width),
                 bound(ax.max(bx) + reach + 1.0, image.width),
@@ -353,7 +352,6 @@ impl Figure {
         strength: f32,
         hidden: &dyn Fn(usize, usize) -> bool,
     ) {
-        let bound = |v: f32, end: usize| (v.max(0.0) as usize).min(end);
         for py in bound(cy - half_height, image.height)..bound(cy + half_height + 1.0, image.height)
         {
             for px in bound(cx - half_width, image.width)..bound(cx + half_width + 1.0, image.width)

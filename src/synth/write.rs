@@ -140,7 +140,7 @@ pub fn encode(mut stream: Stream, path: &Path) -> Result<()> {
 }
 
 /// A pipeline that is stopped when it goes out of scope.
-struct Running(gst::Pipeline);
+pub(super) struct Running(pub(super) gst::Pipeline);
 
 impl Drop for Running {
     fn drop(&mut self) {
