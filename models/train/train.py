@@ -21,7 +21,7 @@ from network import FRAMES, LABELS, MEAN, STD, CameraEvents
 # A camera that looks in a mirror sees left-to-right as right-to-left.
 MIRRORED = torch.tensor([0, 2, 1, 3, 4, 5, 6, 7, 8, 9])
 # Frames after a change during which either label is right: they teach nothing.
-SETTLE = 3
+SETTLE = 6
 IGNORE = -100
 
 
@@ -36,8 +36,21 @@ def targets(labels):
 
 
 def load(folders):
-    frames = [np.load(Path(f) / "frames.npy", mmap_mode="r") for f in folders]
-    labels = [targets(np.load(Path(f) / "labels.npy")) for f in folders]
+    """Frames and targets of each folder that is a data set, or holds some.
+
+    Parts that are still being written are passed over: training can begin
+    before the last is drawn, and takes it up at the next epoch.
+    """
+    frames, labels = [], []
+    for folder in map(Path, folders):
+        for part in [folder] if (folder / "frames.npy").exists() else sorted(folder.iterdir()):
+            try:
+                pictures = np.load(part / "frames.npy", mmap_mode="r")
+                truth = np.load(part / "labels.npy")
+            except (OSError, ValueError, EOFError):
+                continue
+            frames.append(pictures)
+            labels.append(targets(truth))
     return frames, labels
 
 
@@ -145,9 +158,10 @@ def main():
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}], lr=args.lr)
     started, step = time.time(), 0
-    per_epoch = sum(1 for _ in batches_count(frames, args.length, args.batch))
-    total = per_epoch * args.epochs
     for epoch in range(args.epochs):
+        frames, labels = load(args.data)
+        # What the epochs to come will take if no more streams are added.
+        total = step + count_batches(frames, args.length, args.batch) * (args.epochs - epoch)
         model.train()
         losses = []
         for x, y in batches(frames, labels, args.length, args.batch, rng):
@@ -175,7 +189,7 @@ def main():
         predicted = predict(averaged, held_frames[0]).argmax(-1)
         top1, f1, _ = scores(predicted, held_labels[0][:, FRAMES - 1 :])
         print(json.dumps({
-            "epoch": epoch + 1, "loss": round(float(np.mean(losses)), 4), "top1": round(float(top1), 4),
+            "epoch": epoch + 1, "streams": sum(len(f) for f in frames), "loss": round(float(np.mean(losses)), 4), "top1": round(float(top1), 4),
             "macro_f1": round(float(f1), 4), "minutes": round((time.time() - started) / 60, 1),
         }), flush=True)
         torch.save(averaged.state_dict(), args.out)
@@ -183,11 +197,11 @@ def main():
             break
 
 
-def batches_count(frames, length, size):
-    """As many items as `batches` will give at its shortest."""
+def count_batches(frames, length, size):
+    """How many batches one epoch has, at its shortest."""
     step = length - FRAMES + 1
     chunks = sum(f.shape[0] * len(range(FRAMES, f.shape[1] - length + 1, step)) for f in frames)
-    return range(max(chunks // size, 1))
+    return max(chunks // size, 1)
 
 
 if __name__ == "__main__":
