@@ -28,10 +28,10 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench install uninstall clean
+.PHONY: help setup build demo test lint bench soak replay-profile replay-memory install uninstall clean fuzz
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install the Debian packages that are missing, and nothing else
 	@scripts/setup.sh
@@ -56,11 +56,23 @@ lint: setup ## format, clippy, rustdoc and, if it is installed, cargo deny
 bench: setup ## benchmarks
 	@$(CARGO) bench --locked
 
+soak: setup ## a replay that is killed at random twenty times, and ends as if undisturbed
+	@KINEWATCH_KILLS=20 $(CARGO) test --release --locked --test replay killed_at_random
+
+replay-profile: build ## where a replay's processor time goes (needs perf)
+	@scripts/replay-profile.sh $(RELEASE)
+
+replay-memory: build ## a replay's memory over 50 videos and over 1000
+	@scripts/replay-memory.sh $(RELEASE)
+
+fuzz: setup ## a million broken label files: no reader may panic
+	@$(CARGO) test --release --locked --test labels -- --ignored --nocapture
+
 # Not `install: build`: `sudo make install` must build nothing as root.
 install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	@test -x $(BIN) || { echo "install: there is no $(BIN); run make build first" >&2; exit 1; }
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(UNITDIR) $(MANDIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR) \
-		$(DATADIR)/models/camera-events $(DOCDIR)/configs $(DOCDIR)/docs $(SYSCONFDIR)/kinewatch)
+		$(DATADIR)/models/camera-events $(DOCDIR)/configs/replay $(DOCDIR)/docs $(SYSCONFDIR)/kinewatch)
 	$(INSTALL_PROGRAM) $(BIN) $(DESTDIR)$(BINDIR)/kinewatch
 	sed -e 's|/usr/local/bin/|$(BINDIR)/|' -e 's|/etc/kinewatch/|$(SYSCONFDIR)/kinewatch/|' \
 		systemd/kinewatch@.service >$(DESTDIR)$(UNITDIR)/kinewatch@.service
@@ -71,6 +83,7 @@ install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	$(BIN) completions fish >$(DESTDIR)$(FISHDIR)/kinewatch.fish
 	$(INSTALL_DATA) $(MODEL_FILES:%=models/camera-events/%) $(DESTDIR)$(DATADIR)/models/camera-events/
 	$(INSTALL_DATA) $(CONFIGS:%=configs/%.toml) $(DESTDIR)$(DOCDIR)/configs/
+	$(INSTALL_DATA) configs/replay/* $(DESTDIR)$(DOCDIR)/configs/replay/
 	$(INSTALL_DATA) README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCDIR)/
 	$(INSTALL_DATA) docs/* $(DESTDIR)$(DOCDIR)/docs/
 	@echo 'installed; next: sudo cp $(DOCDIR)/configs/rtsp.toml $(SYSCONFDIR)/kinewatch/gate.toml,' >&2

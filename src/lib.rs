@@ -19,6 +19,8 @@ pub mod metric;
 pub mod model;
 pub mod nearest;
 pub mod predict;
+pub mod replay;
+pub mod report;
 pub mod service;
 pub mod session;
 pub mod sink;

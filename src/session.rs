@@ -1,9 +1,8 @@
 //! One stream end to end: the only place that joins the rooms.
 //!
-//! Two threads: the *feeder* takes sampled frames from the source and
-//! normalises them into recycled buffers; the *runner* pushes those into the
-//! model and turns what it says into predictions. Between them lies a bounded
-//! queue. A recording waits for the model, so that nothing is dropped; of a
+//! Two threads: the *feeder* takes normalised frames from the source, in
+//! recycled buffers; the *runner* pushes those into the model and turns what it
+//! says into predictions. Between them lies a bounded queue. A recording waits for the model, so that nothing is dropped; of a
 //! live stream the newest clip wins.
 
 mod queue;
@@ -17,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::clip::{InputSpec, Preprocess};
+use crate::clip::{Feed, InputSpec, Normalised};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::label::Track;
@@ -25,9 +24,10 @@ use crate::model::{Bundle, Classifier, Output, Task};
 use crate::predict::{Moment, PredictOptions, Predictor};
 use crate::sink::{Flow, Record, Sinks};
 use crate::stop::Stop;
-use crate::video::{Frame, FrameSource, Next, Reset};
+use crate::video::{Next, Reset};
 use queue::{Consumer, Overflow, Producer, queue};
 use scorer::Scorer;
+pub use stamp::rfc3339;
 pub use summary::{Score, Scores, Summary};
 
 /// What a session must know of its model.
@@ -65,12 +65,35 @@ pub struct Progress {
     pub skipped: AtomicU64,
 }
 
+/// All that the model said about one clip.
+#[derive(Clone, Copy, Debug)]
+pub struct Scored<'a> {
+    /// Where the clip begins, on the stream's own clock.
+    pub start: Duration,
+    /// The time that the logits speak of: its end.
+    pub t: Duration,
+    /// What the network gave, one value a class.
+    pub logits: &'a [f32],
+    /// The most probable class's index.
+    pub best: usize,
+}
+
+/// Told of every prediction with all that the model said: how a replay gets
+/// what a sink does not.
+pub trait Observer: Send {
+    /// Takes one clip's logits, in the order of the stream.
+    ///
+    /// # Errors
+    /// They could not be kept; the stream ends with this error.
+    fn scored(&mut self, clip: Scored<'_>) -> Result<()>;
+}
+
 /// One stream, ready to run.
 pub struct Session {
     /// The stream's name.
     pub name: String,
-    /// Where its sampled frames come from.
-    pub source: Box<dyn FrameSource>,
+    /// Where its normalised frames come from.
+    pub source: Box<dyn Feed>,
     /// The model, with this stream's own state.
     pub classifier: Box<dyn Classifier>,
     /// What that model is.
@@ -81,6 +104,8 @@ pub struct Session {
     pub track: Option<Track>,
     /// Where predictions go.
     pub sinks: Arc<Sinks>,
+    /// Is told of every prediction before the sinks are.
+    pub observer: Option<Box<dyn Observer>>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Asks this stream alone to end. The source must heed it too.
@@ -95,16 +120,11 @@ impl Session {
     /// or the model do.
     pub fn run(self) -> Summary {
         let mut summary = Summary::new(&self.name);
-        let preprocess = match Preprocess::new(&self.model.input) {
-            Ok(preprocess) => preprocess,
-            Err(error) => return summary.failed(error),
-        };
         let warm_up = self.classifier.warm_up().max(1) as u64;
         let (producer, consumer) = self.queue();
         let feeder = Feeder {
             source: self.source,
-            preprocess,
-            frame: Frame::new(self.model.input.colour),
+            frame: Normalised::new(self.model.input.frame_len()),
             producer,
             stop: self.stop.clone(),
             progress: self.progress.clone(),
@@ -127,6 +147,7 @@ impl Session {
             classifier: self.classifier,
             consumer,
             sinks: self.sinks,
+            observer: self.observer,
             clock: self.clock,
             stop: self.stop.clone(),
             progress: self.progress,
@@ -139,7 +160,7 @@ impl Session {
         let name = runner.name.clone();
         let (fed, ran) = thread::scope(|scope| {
             let summary = &mut summary;
-            let runner = thread::Builder::new().name(format!("{name} model")).spawn_scoped(
+            let runner = thread::Builder::new().name(format!("model {name}")).spawn_scoped(
                 scope,
                 move || {
                     // Whatever ends the runner, even a panic, the source must not
@@ -151,7 +172,7 @@ impl Session {
                 },
             );
             let feeder = thread::Builder::new()
-                .name(format!("{name} video"))
+                .name(format!("video {name}"))
                 .spawn_scoped(scope, move || feeder.run());
             (joined(feeder, &name, "video"), joined(runner, &name, "model"))
         });
@@ -219,11 +240,10 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-/// Source to normalised frames.
+/// Source to queue.
 struct Feeder {
-    source: Box<dyn FrameSource>,
-    preprocess: Preprocess,
-    frame: Frame,
+    source: Box<dyn Feed>,
+    frame: Normalised,
     producer: Producer,
     stop: Stop,
     progress: Arc<Progress>,
@@ -236,11 +256,10 @@ impl Feeder {
                 break;
             }
             self.progress.frames.fetch_add(1, Ordering::Relaxed);
+            // Only now: waiting for a frame with a buffer in hand would drop a
+            // live stream's oldest frame too early.
             let Some(mut slot) = self.producer.slot() else { break };
-            self.preprocess.run(&self.frame, &mut slot.tensor)?;
-            slot.t = self.frame.tick_time;
-            slot.arrived = self.frame.arrived;
-            slot.reset = self.frame.reset;
+            std::mem::swap(&mut slot.frame, &mut self.frame);
             self.producer.send(slot);
         }
         Ok(())
@@ -255,6 +274,7 @@ struct Runner {
     scorer: Option<Scorer>,
     consumer: Consumer,
     sinks: Arc<Sinks>,
+    observer: Option<Box<dyn Observer>>,
     clock: Arc<dyn Clock>,
     stop: Stop,
     progress: Arc<Progress>,
@@ -285,7 +305,7 @@ impl Runner {
                 break;
             }
             let lost = slot.index - self.next_index;
-            let reset = match slot.reset {
+            let reset = match slot.frame.reset {
                 None if slot.index == 0 => Some(Reset::Start),
                 None if lost > 0 => Some(Reset::Overload),
                 other => other,
@@ -294,12 +314,12 @@ impl Runner {
                 self.skip(self.due_among(warm_up, lost), summary);
             }
             if let Some(reset) = reset {
-                self.begin_anew(reset, slot.t, summary);
+                self.begin_anew(reset, slot.frame.t, summary);
             }
             self.next_index = slot.index + 1;
             self.since_reset += 1;
             summary.frames += 1;
-            summary.seconds = slot.t.as_secs_f64();
+            summary.seconds = slot.frame.t.as_secs_f64();
 
             let mut due = is_due(self.since_reset, warm_up, self.hop);
             // Frames keep coming in while the model runs. One in hand is how a
@@ -312,9 +332,9 @@ impl Runner {
                 due = false;
                 self.skip(1, summary);
             }
-            let (newest, arrived) = (slot.t, slot.arrived);
+            let (newest, arrived) = (slot.frame.t, slot.frame.arrived);
             let delay = self.classifier.delay();
-            let logits = self.classifier.push(&slot.tensor, due);
+            let logits = self.classifier.push(&slot.frame.tensor, due);
             self.consumer.give_back(slot);
             let Some(logits) = logits?.filter(|_| due) else { continue };
 
@@ -328,8 +348,12 @@ impl Runner {
                 skipped: std::mem::take(&mut self.pending_skipped),
                 reset: self.pending_reset.take(),
             };
-            let (start, t) = (moment.start.as_secs_f64(), t.as_secs_f64());
+            let start = moment.start;
             let mut prediction = self.predictor.next(logits, moment)?;
+            if let Some(observer) = &mut self.observer {
+                observer.scored(Scored { start, t, logits, best: self.predictor.best() })?;
+            }
+            let (start, t) = (start.as_secs_f64(), t.as_secs_f64());
             if let Some(scorer) = &mut self.scorer {
                 prediction.truth = Some(scorer.truth_at(t));
                 scorer.add(self.predictor.best(), start, t);
@@ -357,13 +381,13 @@ impl Runner {
 
     /// Empties the model, the smoothing and the events.
     fn begin_anew(&mut self, reset: Reset, t: Duration, summary: &mut Summary) {
-        if reset != Reset::Start {
+        if !matches!(reset, Reset::Start | Reset::Clip) {
             log::warn!(
                 "stream \"{}\": the clip begins anew at {:.3} s: {}",
                 self.name,
                 t.as_secs_f64(),
                 match reset {
-                    Reset::Start => "start",
+                    Reset::Start | Reset::Clip => "start",
                     Reset::Gap => "a gap in the presentation times",
                     Reset::Backwards => "the presentation times went backwards",
                     Reset::Reconnect => "the source was lost and opened again",

@@ -172,6 +172,24 @@ fn a_label_file_is_checked_with_line_and_column() {
 }
 
 #[test]
+fn labels_may_be_in_any_format_and_mapped_to_classes() {
+    let folder = Folder::new();
+    folder.file("l.srt", "1\n00:00:01,000 --> 00:00:02,500\nnothing\n");
+    folder.file("m.csv", "from,to\nnothing,idle\n");
+    let config =
+        folder.file("c.toml", &synth(10, "labels = { path = \"l.srt\", map = \"m.csv\" }\n"));
+    let output = run(&["check", &config]);
+    let (said, log) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(said.contains("l.srt\", 1 spans") && !log.contains("does not know"), "{said}{log}");
+    folder.file("m.csv", "from,to\nnothing,idel\n");
+    let output = run(&["check", &config]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("m.csv\", line 2, column 9") && error.contains("\"idle\""), "{error}");
+}
+
+#[test]
 fn a_good_configuration_is_said_to_be_ok() {
     let folder = Folder::new();
     folder.file("l.csv", "video,start,end,label\ngate,0,1,idle\n");

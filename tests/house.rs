@@ -91,7 +91,7 @@ fn what_make_install_copies_exists() {
 
 /// The rooms and those that each may use: the table of docs/design.md, which
 /// keeps imports pointing one way.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("metric", &[]),
     ("label", &[]),
     ("synth", &[]),
@@ -99,18 +99,26 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("clip", &["video"]),
     ("model", &["clip", "video"]),
     ("predict", &["model", "clip", "video"]),
+    ("report", &["metric", "model", "predict"]),
     ("sink", &["predict"]),
     ("session", &["metric", "label", "synth", "video", "clip", "model", "predict", "sink"]),
     ("config", &["label", "synth", "video", "clip", "model", "predict", "sink"]),
     (
         "service",
-        &["config", "session", "metric", "label", "synth", "video", "model", "predict", "sink"],
+        &[
+            "config", "session", "metric", "label", "synth", "video", "clip", "model", "predict",
+            "sink",
+        ],
+    ),
+    (
+        "replay",
+        &["session", "report", "label", "metric", "model", "clip", "video", "predict", "sink"],
     ),
     (
         "cli",
         &[
-            "config", "session", "service", "metric", "label", "synth", "video", "clip", "model",
-            "predict", "sink",
+            "config", "session", "service", "replay", "report", "metric", "label", "synth",
+            "video", "clip", "model", "predict", "sink",
         ],
     ),
 ];

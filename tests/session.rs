@@ -11,6 +11,7 @@ use kinewatch::duration::HumanDuration;
 use kinewatch::error::Error;
 use kinewatch::label::{Span, Track};
 use kinewatch::predict::{EventOptions, PredictOptions, SmoothOptions};
+use kinewatch::session::{Observer, Scored};
 use kinewatch::sink::{Record, Sink, SinkError, Sinks};
 use kinewatch::video::Reset;
 use serde_json::{Value, json};
@@ -401,4 +402,46 @@ fn real_lines_agree_with_the_schema_and_the_documentation_names_every_field() {
             line.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(documented, written);
     }
+}
+
+/// Keeps what it is told.
+#[derive(Clone, Default)]
+struct Watching(Arc<std::sync::Mutex<Vec<(f64, f64, Vec<f32>, usize)>>>, Option<Error>);
+
+impl Observer for Watching {
+    fn scored(&mut self, clip: Scored<'_>) -> kinewatch::error::Result<()> {
+        let (start, t) = (clip.start.as_secs_f64(), clip.t.as_secs_f64());
+        self.0.lock().unwrap().push((start, t, clip.logits.to_vec(), clip.best));
+        self.1.clone().map_or(Ok(()), Err)
+    }
+}
+
+#[test]
+fn an_observer_is_told_every_logit_at_the_times_of_the_predictions() {
+    let (memory, sinks) = memory();
+    let model = Model::new(4).script(|n| Ok([n as f32, 1.0, 4.5]));
+    let mut session = session("gate", Source::recording(frames(0.0, 8, 4.0)), model, &sinks);
+    let watching = Watching::default();
+    session.observer = Some(Box::new(watching.clone()));
+    session.run();
+    let told = watching.0.lock().unwrap().clone();
+    let times: Vec<(f64, f64)> = told.iter().map(|clip| (clip.0, clip.1)).collect();
+    let predictions = memory.predictions();
+    let said: Vec<f64> = field(&predictions, "t");
+    assert_eq!(times, said.iter().map(|t| (t - 0.75, *t)).collect::<Vec<_>>());
+    let logits: Vec<_> = told.iter().map(|clip| (clip.2.clone(), clip.3)).collect();
+    assert_eq!(logits[0], (vec![3.0, 1.0, 4.5], 2));
+    assert_eq!(logits[4], (vec![7.0, 1.0, 4.5], 0));
+}
+
+#[test]
+fn an_observer_that_fails_ends_the_stream() {
+    let (memory, sinks) = memory();
+    let source = Source::recording(frames(0.0, 100, 4.0));
+    let mut session = session("gate", source, Model::new(4), &sinks);
+    let fault = Error::unavailable("keeping logits", "the disk is full");
+    session.observer = Some(Box::new(Watching(Arc::default(), Some(fault))));
+    let summary = session.run();
+    assert!(summary.error.unwrap().to_string().contains("the disk is full"));
+    assert_eq!(memory.predictions().len(), 0);
 }

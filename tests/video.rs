@@ -50,6 +50,43 @@ fn every_usual_container_and_codec_plays() {
 }
 
 #[test]
+fn a_recording_tells_its_length_and_can_be_sampled_at_chosen_times() {
+    let clip = Clip::new();
+    let path = clip.path("a.mkv");
+    make(
+        "videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=64,height=48,framerate=25/1 \
+         ! x264enc speed-preset=ultrafast ! matroskamux",
+        &path,
+    );
+    let want = Want { rate: 8.0, colour: Colour::Gray, max_gap: Duration::from_secs(1) };
+    let spec = SourceSpec::path(&path);
+    let stop = Stop::default();
+    let mut source = Source::open("a", &spec, &want, Pace::Fast, &stop).unwrap();
+    let length = source.length().unwrap().unwrap();
+    assert!(length.abs_diff(Duration::from_secs(2)) < Duration::from_millis(50), "{length:?}");
+    // The last lies past the end: the last picture is held on.
+    source.sample_at([0.5, 0.52, 1.0, 9.0].map(Duration::from_secs_f64).to_vec());
+    let mut frame = Frame::new(Colour::Gray);
+    let mut ticks = Vec::new();
+    while source.next(&mut frame).unwrap() == Next::Frame {
+        ticks.push((frame.tick_time.as_secs_f64(), frame.pts.as_secs_f64(), frame.reset));
+    }
+    let times: Vec<f64> = ticks.iter().map(|tick| tick.0).collect();
+    assert_eq!(times, [0.5, 0.52, 1.0, 9.0]);
+    assert!(ticks.iter().take(3).all(|tick| (tick.0 - tick.1).abs() <= 0.021), "{ticks:?}");
+    assert!((ticks[3].1 - 1.96).abs() < 0.01, "{ticks:?}");
+    assert_eq!(ticks[0].2, Some(Reset::Start));
+    assert!((source.reach().as_secs_f64() - 2.0).abs() < 0.05, "{:?}", source.reach());
+
+    // Nothing after the last chosen time is decoded for it.
+    let mut source = Source::open("a", &spec, &want, Pace::Fast, &stop).unwrap();
+    source.sample_at(vec![Duration::ZERO]);
+    assert_eq!(source.next(&mut frame).unwrap(), Next::Frame);
+    assert_eq!(source.next(&mut frame).unwrap(), Next::End);
+    assert!(source.reach() < Duration::from_secs(1), "{:?}", source.reach());
+}
+
+#[test]
 fn fast_and_real_time_give_the_same_frames() {
     let clip = Clip::new();
     let path = clip.path("a.mkv");

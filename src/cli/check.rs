@@ -31,9 +31,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
             if model.options.threads == 1 { "thread" } else { "threads" },
             model.bundle.labels().len()
         );
-        if let (Some(path), Some(track)) = (&config.labels, &stream.track) {
-            let _ =
-                writeln!(text, "  labels  \"{}\", {} spans", path.display(), track.spans().len());
+        if let (Some(labels), Some(track)) = (&config.labels, &stream.track) {
+            let _ = writeln!(
+                text,
+                "  labels  \"{}\", {} spans",
+                labels.path.display(),
+                track.spans().len()
+            );
         }
     }
     for sink in &plan.config.sinks {

@@ -1,11 +1,14 @@
 //! What a person types: one verb per file. This definition feeds the help, the
 //! man pages and the completions.
 
+mod bytes;
 mod check;
 mod completions;
 mod inspect;
 mod man;
 mod output;
+mod replay;
+mod report;
 mod run;
 mod synth;
 
@@ -42,6 +45,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
+    // By far the one with the most flags.
+    Replay(Box<replay::Args>),
+    Report(report::Args),
     Check(check::Args),
     Inspect(inspect::Args),
     Synth(synth::Args),
@@ -62,6 +68,8 @@ pub fn main() -> ExitCode {
     service::init_log(i16::from(cli.verbose) - i16::from(cli.quiet));
     let outcome = match &cli.verb {
         Verb::Run(args) => run::run(args),
+        Verb::Replay(args) => replay::run(args),
+        Verb::Report(args) => report::run(args).map(|()| true),
         Verb::Check(args) => check::run(args).map(|()| true),
         Verb::Inspect(args) => inspect::run(args).map(|()| true),
         Verb::Synth(args) => args.run().map(|()| true),

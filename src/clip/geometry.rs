@@ -1,7 +1,7 @@
 //! Where the picture goes: from decoded size, pixel aspect and orientation to
 //! the size to scale to, what to cut out of it, and where that lands.
 
-use super::Resize;
+use super::{Crop, Resize};
 use crate::video::{Frame, Orientation};
 
 /// What of a frame decides the geometry; while it stays the same, so do the
@@ -70,9 +70,10 @@ pub(super) struct Span {
 }
 
 /// The spans of a picture of `display` (width, height) brought to `target`
-/// (width, height): along x, along y.
+/// (width, height), and which of what sticks out is kept: along x, along y.
 pub(super) fn place(
     resize: Resize,
+    crop: Crop,
     display: (usize, usize),
     target: (usize, usize),
 ) -> (Span, Span) {
@@ -81,7 +82,19 @@ pub(super) fn place(
         Resize::ShortSide => cover(display, target),
         Resize::Letterbox => fit(display, target),
     };
-    (span(full.0, target.0), span(full.1, target.1))
+    // One axis sticks out at most: along the other nothing is left to choose.
+    (crop.along(span(full.0, target.0)), crop.along(span(full.1, target.1)))
+}
+
+impl Crop {
+    fn along(self, span: Span) -> Span {
+        let from = match self {
+            Crop::First => 0,
+            Crop::Centre => span.from,
+            Crop::Last => span.full - span.kept,
+        };
+        Span { from, ..span }
+    }
 }
 
 /// Centres `full` scaled pixels on `target` output pixels. Half pixels are
@@ -138,18 +151,31 @@ mod tests {
 
     #[test]
     fn short_side_rounds_as_pytorchvideo_does() {
-        let (x, y) = place(Resize::ShortSide, (340, 256), (182, 182));
+        let (x, y) = place(Resize::ShortSide, Crop::Centre, (340, 256), (182, 182));
         // 340 / 256 * 182 = 241.7; (241 - 182) / 2 = 29.5, to even 30.
         assert_eq!(x, Span { full: 241, from: 30, kept: 182, to: 0 });
         assert_eq!(y, Span { full: 182, from: 0, kept: 182, to: 0 });
-        let (x, y) = place(Resize::ShortSide, (256, 340), (182, 182));
+        let (x, y) = place(Resize::ShortSide, Crop::Centre, (256, 340), (182, 182));
         assert_eq!((x.full, y.full, y.from), (182, 241, 30));
+    }
+
+    #[test]
+    fn three_crops_lie_along_the_long_side() {
+        let at = |crop, display| {
+            let (x, y) = place(Resize::ShortSide, crop, display, (182, 182));
+            assert_eq!((x.kept, y.kept), (182, 182));
+            (x.from, y.from)
+        };
+        let all = |display| Crop::THREE.map(|crop| at(crop, display));
+        assert_eq!(all((340, 256)), [(0, 0), (30, 0), (59, 0)]);
+        assert_eq!(all((256, 340)), [(0, 0), (0, 30), (0, 59)]);
+        assert_eq!(all((256, 256)), [(0, 0); 3]);
     }
 
     #[test]
     fn short_side_always_covers_a_target_that_is_not_square() {
         for display in [(1, 1), (1920, 1080), (1080, 1920), (333, 1000), (128, 96), (4, 3)] {
-            let (x, y) = place(Resize::ShortSide, display, (128, 96));
+            let (x, y) = place(Resize::ShortSide, Crop::Centre, display, (128, 96));
             assert_eq!((x.kept, y.kept), (128, 96), "{display:?}");
             assert!(x.full == 128 || y.full == 96, "{display:?}");
             assert!(x.from + x.kept <= x.full && y.from + y.kept <= y.full, "{display:?}");
@@ -161,7 +187,7 @@ mod tests {
         for pixel_aspect in [(u32::MAX, 1), (1, u32::MAX)] {
             let display = shape(1920, 1080, pixel_aspect, 0).display();
             for resize in [Resize::ShortSide, Resize::Stretch, Resize::Letterbox] {
-                let (x, y) = place(resize, display, (128, 96));
+                let (x, y) = place(resize, Crop::Centre, display, (128, 96));
                 assert!(x.kept >= 1 && x.to + x.kept <= 128, "{resize:?} {display:?}");
                 assert!(y.kept >= 1 && y.to + y.kept <= 96, "{resize:?} {display:?}");
             }
@@ -170,11 +196,11 @@ mod tests {
 
     #[test]
     fn letterbox_keeps_the_whole_picture() {
-        let (x, y) = place(Resize::Letterbox, (1920, 1080), (128, 96));
+        let (x, y) = place(Resize::Letterbox, Crop::Centre, (1920, 1080), (128, 96));
         assert_eq!(x, Span { full: 128, from: 0, kept: 128, to: 0 });
         assert_eq!(y, Span { full: 72, from: 0, kept: 72, to: 12 });
         // A picture so thin that a side would round to nothing keeps one pixel.
-        let (x, _) = place(Resize::Letterbox, (1, 4000), (128, 96));
+        let (x, _) = place(Resize::Letterbox, Crop::Centre, (1, 4000), (128, 96));
         assert_eq!((x.full, x.kept), (1, 1));
     }
 }

@@ -31,6 +31,24 @@ pub enum Resize {
     Letterbox,
 }
 
+/// Which part of the long side a short-side resize keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Crop {
+    /// The left of a wide picture, the top of a tall one.
+    First,
+    /// The centre, as a daemon does.
+    #[default]
+    Centre,
+    /// The right of a wide picture, the bottom of a tall one.
+    Last,
+}
+
+impl Crop {
+    /// The three spatial crops of a "×3 views" protocol, in PySlowFast's order
+    /// (`uniform_crop` in slowfast/datasets/transform.py, `spatial_idx` 0 to 2).
+    pub const THREE: [Crop; 3] = [Crop::First, Crop::Centre, Crop::Last];
+}
+
 /// The `[input]` table of `model.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,7 +2,7 @@
 
 use super::geometry::{Shape, Span, place};
 use super::resample::{Axis, Resampler};
-use super::{InputSpec, Resize};
+use super::{Crop, InputSpec, Resize};
 use crate::error::{Error, Result};
 use crate::video::{Colour, Frame};
 
@@ -14,6 +14,7 @@ use crate::video::{Colour, Frame};
 #[derive(Clone, Debug)]
 pub struct Preprocess {
     resize: Resize,
+    crop: Crop,
     antialias: bool,
     colour: Colour,
     /// Height and width of the output.
@@ -44,6 +45,7 @@ impl Preprocess {
         let offset = spec.mean.iter().zip(&spec.std).map(|(mean, std)| -mean / std);
         Ok(Preprocess {
             resize: spec.resize,
+            crop: Crop::default(),
             antialias: spec.antialias,
             colour: spec.colour,
             size: spec.size,
@@ -52,6 +54,14 @@ impl Preprocess {
             geometry: None,
             resampler: Resampler::default(),
         })
+    }
+
+    /// The same, keeping another part of what sticks out.
+    #[must_use]
+    pub fn keeping(mut self, crop: Crop) -> Self {
+        self.crop = crop;
+        self.geometry = None;
+        self
     }
 
     /// Turns `frame` upright, brings it to the model's size and normalises it
@@ -92,7 +102,7 @@ impl Preprocess {
     /// Makes the tables for another geometry.
     fn prepare(&mut self, shape: Shape) -> Geometry {
         let [height, width] = self.size;
-        let (x, y) = place(self.resize, shape.display(), (width, height));
+        let (x, y) = place(self.resize, self.crop, shape.display(), (width, height));
         let (x_reversed, y_reversed) = shape.reversed();
         let axis = |input, span: Span, reversed| Axis {
             input,

@@ -206,9 +206,13 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
     }
     for stream in tables_mut(root, "stream") {
         resolve(stream, &["labels"]);
-        for table in ["source", "model"] {
+        for (table, keys) in [
+            ("source", &["path"][..]),
+            ("model", &["path"]),
+            ("labels", &["path", "classes", "map"]),
+        ] {
             if let Some(DeValue::Table(table)) = get_mut(stream, table) {
-                resolve(table, &["path"]);
+                resolve(table, keys);
             }
         }
     }

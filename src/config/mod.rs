@@ -5,12 +5,13 @@
 mod document;
 mod expand;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
+use crate::label::LabelSource;
 use crate::model::ModelOptions;
 use crate::predict::PredictOptions;
 use crate::sink::{FileOptions, SinkOptions};
@@ -35,14 +36,35 @@ pub struct StreamConfig {
     pub name: String,
     /// What to open.
     pub source: SourceSpec,
-    /// A label file to score against.
-    pub labels: Option<PathBuf>,
+    /// Labels to score against.
+    pub labels: Option<LabelSource>,
     /// A gap in presentation times that empties the clip.
     pub max_gap: HumanDuration,
     /// Which model.
     pub model: ModelOptions,
     /// How predictions are made.
     pub predict: PredictOptions,
+}
+
+/// What of a configuration decides how a recording is evaluated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Which model.
+    pub model: ModelOptions,
+    /// How predictions are made.
+    pub predict: PredictOptions,
+    /// A gap in presentation times that empties the clip.
+    pub max_gap: HumanDuration,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Evaluation {
+            model: ModelOptions::default(),
+            predict: PredictOptions::default(),
+            max_gap: MAX_GAP,
+        }
+    }
 }
 
 /// One `[[sink]]`, validated.
@@ -72,7 +94,7 @@ struct Raw {
 struct RawStream {
     name: String,
     source: SourceSpec,
-    labels: Option<PathBuf>,
+    labels: Option<LabelSource>,
     #[serde(default = "max_gap")]
     max_gap: HumanDuration,
     #[serde(default)]
@@ -80,6 +102,22 @@ struct RawStream {
     #[serde(default)]
     predict: PredictOptions,
 }
+
+/// The same file, where streams are not what it is read for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEvaluation {
+    #[serde(default)]
+    stream: Vec<RawStream>,
+    #[serde(default)]
+    model: ModelOptions,
+    #[serde(default)]
+    predict: PredictOptions,
+    #[serde(default)]
+    sink: Vec<SinkOptions>,
+}
+
+const NO_GAP: &str = "no gap at all would empty the clip at every frame; expected a longer time";
 
 fn max_gap() -> HumanDuration {
     MAX_GAP
@@ -102,6 +140,36 @@ impl Config {
     /// As [`Config::load`].
     pub fn quick(source: &str, model: Option<&Path>, labels: Option<&Path>) -> Result<Config> {
         Config::from_document(Document::quick(source, model, labels)?)
+    }
+
+    /// What the file at `path` says about how its streams are evaluated: its
+    /// global tables, or where it has a single stream, what holds for that. A
+    /// file with neither streams nor sinks will do.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn evaluation(path: &Path) -> Result<Evaluation> {
+        let document = Document::read(path)?;
+        let raw: RawEvaluation = document.deserialize()?;
+        let _ = sinks(&raw.sink, &document)?;
+        let (at, evaluation) = match <[RawStream; 1]>::try_from(raw.stream) {
+            Ok([stream]) => {
+                let RawStream { model, predict, max_gap, .. } = stream;
+                ("stream[0].", Evaluation { model, predict, max_gap })
+            }
+            Err(_) => ("", Evaluation { model: raw.model, predict: raw.predict, max_gap: MAX_GAP }),
+        };
+        let error = |key: &str, fault: &str| Err(document.error_at(&format!("{at}{key}"), fault));
+        if evaluation.max_gap.0.is_zero() {
+            return error("max_gap", NO_GAP);
+        }
+        if evaluation.model.threads == 0 {
+            return error("model.threads", "0 threads; expected 1 or more");
+        }
+        match evaluation.predict.check() {
+            Err((key, fault)) => error(&format!("predict.{key}"), &fault),
+            Ok(()) => Ok(evaluation),
+        }
     }
 
     fn from_document(document: Document) -> Result<Config> {
@@ -145,10 +213,7 @@ impl Config {
             );
         }
         if stream.max_gap.0.is_zero() {
-            return at(
-                "max_gap",
-                "no gap at all would empty the clip at every frame; expected a longer time".into(),
-            );
+            return at("max_gap", NO_GAP.into());
         }
         if stream.model.threads == 0 {
             return at("model.threads", "0 threads; expected 1 or more".into());

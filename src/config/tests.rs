@@ -73,6 +73,10 @@ fn unknown_keys_are_placed_and_the_nearest_is_proposed() {
     assert!(error.contains("line 5") && error.contains("write \"min_duration\""), "{error}");
     let error = refused("[[sink]]\nkind = \"stdot\"\n");
     assert!(error.contains("line 5, column 8") && error.contains("write \"stdout\""), "{error}");
+    let error = refused("labels = { path = \"x.json\", format = \"activity-net\" }\n");
+    assert!(error.contains("line 4") && error.contains("write \"activitynet\""), "{error}");
+    let error = refused("labels = { path = \"x.json\", colum = \"x\" }\n");
+    assert!(error.contains("line 4") && error.contains("write \"column\""), "{error}");
     let error = refused("[calibrate]\ntemperature = \"online\"\n");
     assert!(error.contains("unknown key \"calibrate\""), "{error}");
     let error = refused("[model]\nmode = \"windw\"\n");
@@ -95,6 +99,10 @@ fn wrong_types_say_what_was_expected_and_found() {
         (
             "[predict]\nsmooth = 3\n",
             ["line 5, column 10", "predict.smooth", "a table or \"none\", found integer 3"],
+        ),
+        (
+            "labels = 2\n",
+            ["line 4, column 10", "stream[0].labels", "a table with its path, found integer 2"],
         ),
         ("max_gap = 2\n", ["line 4, column 11", "stream[0].max_gap", "such as \"250 ms\""]),
         ("max_gap = \"2\"\n", ["line 4, column 11", "stream[0].max_gap", "no unit"]),
@@ -190,7 +198,7 @@ fn variables_are_put_in_and_never_shown() {
         "{error}"
     );
     let config = load("labels = \"${KINEWATCH_SURELY_UNSET:-x.csv}\"\n").unwrap();
-    assert!(config.streams[0].labels.as_ref().unwrap().ends_with("x.csv"));
+    assert!(config.streams[0].labels.as_ref().unwrap().path.ends_with("x.csv"));
 }
 
 #[test]
@@ -214,7 +222,7 @@ fn the_quick_form_knows_files_uris_cameras_and_synth() {
         ("a", &Some(video))
     );
     assert_eq!(config.streams[0].model.path.as_deref(), Some(Path::new("m")));
-    assert_eq!(config.streams[0].labels.as_deref(), Some(Path::new("l.csv")));
+    assert_eq!(config.streams[0].labels, Some(Path::new("l.csv").into()));
     let config = Config::quick("rtsp://cam/1", None, None).unwrap();
     assert_eq!(config.streams[0].source.uri.as_deref(), Some("rtsp://cam/1"));
     let config = Config::quick("/dev/video2", None, None).unwrap();
@@ -260,6 +268,7 @@ fn the_documentation_lists_every_key_with_its_default() {
         ("predict", "[predict]"),
         ("predict.smooth", "[predict.smooth]"),
         ("predict.events", "[predict.events]"),
+        ("stream.labels", "[stream.labels]"),
         ("sink", "[[sink]]"),
     ] {
         keys.extend(keys_of(header).iter().map(|key| format!("{prefix}.{key}")));
@@ -270,9 +279,17 @@ fn the_documentation_lists_every_key_with_its_default() {
     let mut defaults = toml::Table::new();
     defaults.insert("predict".into(), toml::Value::try_from(PredictOptions::default()).unwrap());
     defaults.insert("model".into(), toml::Value::try_from(ModelOptions::default()).unwrap());
+    let labels = [("offset".into(), 0.0.into()), ("strict".into(), false.into())];
     defaults.insert(
         "stream".into(),
-        toml::Value::Table([("max_gap".into(), MAX_GAP.to_string().into())].into_iter().collect()),
+        toml::Value::Table(
+            [
+                ("max_gap".into(), MAX_GAP.to_string().into()),
+                ("labels".into(), toml::Value::Table(labels.into_iter().collect())),
+            ]
+            .into_iter()
+            .collect(),
+        ),
     );
     defaults.insert(
         "sink".into(),
@@ -291,4 +308,55 @@ fn the_documentation_lists_every_key_with_its_default() {
         };
         assert_eq!(default, expected, "{key}");
     }
+}
+
+fn evaluation(text: &str) -> Result<Evaluation> {
+    let file = File::new();
+    let path = file.folder.path().join("c.toml");
+    fs::write(&path, text).unwrap();
+    Config::evaluation(&path)
+}
+
+#[test]
+fn an_evaluation_needs_no_stream_and_takes_the_only_one_s_settings() {
+    assert_eq!(evaluation("").unwrap(), Evaluation::default());
+    let global = evaluation("[predict]\nhop = 3\n").unwrap();
+    assert_eq!(global.predict.hop, 3);
+    let own = format!(
+        "{STREAM}max_gap = \"2 s\"\npredict = {{ hop = 5 }}\n[predict]\nhop = 3\ntop_k = 2\n"
+    );
+    let own = evaluation(&own).unwrap();
+    assert_eq!((own.predict.hop, own.predict.top_k), (5, 2));
+    assert_eq!(own.max_gap, HumanDuration::seconds(2));
+    let second = STREAM.replace("gate", "yard");
+    let two = evaluation(&format!("{STREAM}predict = {{ hop = 5 }}\n{second}")).unwrap();
+    assert_eq!(two.predict.hop, 1, "of two streams neither is meant");
+}
+
+#[test]
+fn an_evaluation_refuses_what_a_daemon_refuses() {
+    for (text, why) in [
+        ("[predict]\nhop = 0\n", "predict.hop"),
+        ("[model]\nthreads = 0\n", "threads"),
+        ("[predictt]\n", "predict"),
+        ("[[sink]]\nkind = \"file\"\n", "path"),
+    ] {
+        let error = evaluation(text).unwrap_err();
+        assert!(error.to_string().contains(why) && error.exit_code() == 2, "{text}: {error}");
+    }
+}
+
+#[test]
+fn labels_are_a_path_or_a_table() {
+    let plain = load("labels = \"x.csv\"\n").unwrap();
+    let labels = plain.streams[0].labels.as_ref().unwrap();
+    assert!(labels.path.is_absolute() && labels.path.ends_with("x.csv"), "{labels:?}");
+    let table = load(
+        "labels = { path = \"x.eaf\", format = \"elan\", tier = \"gloss\", offset = -2, map = \"m.csv\" }\n",
+    )
+    .unwrap();
+    let labels = table.streams[0].labels.as_ref().unwrap();
+    assert!(labels.map.as_ref().unwrap().is_absolute());
+    assert_eq!(labels.read.format, Some(crate::label::Format::Elan));
+    assert_eq!((labels.read.tier.as_deref(), labels.read.offset), (Some("gloss"), -2.0));
 }

@@ -131,6 +131,12 @@ impl Bundle {
         Ok(mode)
     }
 
+    /// The SHA-256 of the ONNX file that serves `mode`, as the bundle gives it.
+    /// Once the model is loaded it was verified.
+    pub fn sha256(&self, mode: Mode) -> Option<&str> {
+        self.file(mode).1
+    }
+
     /// The ONNX file that serves `mode`, with its SHA-256 as the bundle gives it.
     fn file(&self, mode: Mode) -> (&str, Option<&str>) {
         match &self.manifest.run.stateful {

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::plan::{ModelPlan, Plan};
 use super::{notify, signals};
+use crate::clip::Preprocessed;
 use crate::clock::SystemClock;
 use crate::config::{SinkConfig, StreamConfig};
 use crate::error::{Error, Result};
@@ -252,12 +253,13 @@ impl Job {
             video::open(&self.config.name, &self.config.source, &want, self.pace, &self.stop)?;
         Ok(Session {
             name: self.config.name,
-            source,
+            source: Box::new(Preprocessed::new(source, &facts.input)?),
             classifier: self.model.classifier()?,
             model: facts,
             predict: self.config.predict,
             track: self.track,
             sinks: self.sinks,
+            observer: None,
             clock: Arc::new(SystemClock),
             stop: self.stop,
             progress: self.progress,

@@ -4,12 +4,42 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, PoisonError};
 
 use env_logger::fmt::Formatter;
+use env_logger::{Target, WriteStyle};
+use indicatif::MultiProgress;
 use log::{Level, LevelFilter, Record};
 
 /// Overrides the levels, in `env_logger`'s syntax (`kinewatch=debug`).
 const VARIABLE: &str = "KINEWATCH_LOG";
+
+/// Progress bars that the log must not write into.
+static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// From now on every line of the log comes above `bars`, or goes straight to
+/// standard error again.
+pub fn above(bars: Option<&MultiProgress>) {
+    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = bars.cloned();
+}
+
+/// A terminal on which bars may be drawn.
+struct Terminal;
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let write = || io::stderr().write_all(bytes).map(|()| bytes.len());
+        match bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// Begins logging. `verbosity` 0 is information and worse; each step up shows
 /// one level more, each step down one less. Other people's crates are heard
@@ -34,6 +64,12 @@ pub fn init(verbosity: i16) {
         // The live view leaves its last line open: take its place, it comes again.
         let clear = io::stderr().is_terminal() && io::stdout().is_terminal();
         builder.format(move |f, record| for_people(f, record, clear));
+        if io::stderr().is_terminal() {
+            // https://no-color.org
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            builder.write_style(if plain { WriteStyle::Never } else { WriteStyle::Always });
+            builder.target(Target::Pipe(Box::new(Terminal)));
+        }
     }
     // The first log of a process stays.
     let _ = builder.try_init();

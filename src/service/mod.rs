@@ -1,12 +1,15 @@
 //! What makes a program a daemon: its streams as threads, signals, systemd,
 //! and the log.
 
+mod arenas;
 mod daemon;
 mod logging;
 mod notify;
 mod plan;
 mod signals;
 
+pub use arenas::share_arenas;
 pub use daemon::{Format, Options, run};
-pub use logging::init as init_log;
+pub use logging::{above as log_above, init as init_log};
 pub use plan::{Plan, StreamPlan};
+pub use signals::listen;

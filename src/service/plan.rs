@@ -2,8 +2,8 @@
 //! opened: which models, which labels, and whether they fit together.
 
 use crate::config::{Config, StreamConfig};
-use crate::error::Result;
-use crate::label::{Span, Track};
+use crate::error::{Error, Result};
+use crate::label::{Aliases, Annotations, Span, Track};
 use crate::model::{Bundle, Mode, ModelOptions};
 use crate::synth;
 
@@ -77,14 +77,25 @@ impl Plan {
 }
 
 fn read_track(stream: &StreamConfig, bundle: &Bundle) -> Result<Option<Track>> {
-    let Some(path) = &stream.labels else {
+    let Some(labels) = &stream.labels else {
         // A synthetic stream knows what it shows.
         return stream.source.synth.as_deref().map(synth_track).transpose();
     };
+    let path = &labels.path;
+    let annotations = Annotations::read(path, &labels.read)?;
+    for fault in annotations.faults() {
+        log::warn!("stream \"{}\": left out: {fault}", stream.name);
+    }
     let names = stream.video_names();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let track = Track::read(path, &names)?;
-    let unknown = track.unknown_to(bundle.labels());
+    let track = annotations
+        .track(&names)
+        .map_err(|fault| Error::config(format!("reading labels \"{}\"", path.display()), fault))?;
+    let aliases = match &labels.map {
+        Some(map) => Aliases::with_map(bundle.labels(), map)?,
+        None => Aliases::new(bundle.labels()),
+    };
+    let unknown = track.unknown_to(&aliases);
     if !unknown.is_empty() {
         log::warn!(
             "stream \"{}\": model \"{}\" does not know {} of the labels in \"{}\" ({}); time under them is not scored",
@@ -95,7 +106,7 @@ fn read_track(stream: &StreamConfig, bundle: &Bundle) -> Result<Option<Track>> {
             unknown.join(", ")
         );
     }
-    Ok(Some(track))
+    Ok(Some(track.in_classes(&aliases)))
 }
 
 fn synth_track(options: &str) -> Result<Track> {

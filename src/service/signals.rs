@@ -15,7 +15,7 @@ use crate::stop::Stop;
 ///
 /// # Errors
 /// The handlers or their thread cannot be set up.
-pub(super) fn listen(stops: Vec<Stop>) -> Result<()> {
+pub fn listen(stops: Vec<Stop>) -> Result<()> {
     let doing = "setting up signal handlers";
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
         .map_err(|error| Error::unavailable(doing, error))?;

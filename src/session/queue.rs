@@ -2,22 +2,17 @@
 //! buffers are made once and go round, so that in steady state no frame
 //! allocates.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::video::Reset;
+use crate::clip::Normalised;
 
-/// One normalised frame.
+/// One normalised frame and its place in the stream.
 pub(super) struct Slot {
-    /// C×H×W.
-    pub tensor: Vec<f32>,
+    pub frame: Normalised,
     /// Numbered from 0 over the whole stream; a hole means that frames were dropped.
     pub index: u64,
-    /// Its tick, on the stream's own clock.
-    pub t: Duration,
-    pub arrived: Instant,
-    pub reset: Option<Reset>,
 }
 
 /// What happens when the runner is behind and every buffer is taken.
@@ -37,13 +32,7 @@ pub(super) fn queue(capacity: usize, len: usize, overflow: Overflow) -> (Produce
     let (full_in, full_out) = bounded(capacity);
     let (free_in, free_out) = bounded(capacity);
     for _ in 0..capacity {
-        let slot = Slot {
-            tensor: vec![0.0; len],
-            index: 0,
-            t: Duration::ZERO,
-            arrived: Instant::now(),
-            reset: None,
-        };
+        let slot = Slot { frame: Normalised::new(len), index: 0 };
         // There is room for every slot.
         let _ = free_in.try_send(slot);
     }
@@ -199,7 +188,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..50 {
             let slot = producer.slot().unwrap();
-            seen.insert(slot.tensor.as_ptr() as usize);
+            seen.insert(slot.frame.tensor.as_ptr() as usize);
             producer.send(slot);
             consumer.give_back(consumer.next().unwrap());
         }

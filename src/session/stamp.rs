@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 /// RFC 3339 with milliseconds, UTC: `2026-11-22T09:30:02.412Z`.
-pub(super) fn rfc3339(time: SystemTime) -> String {
+pub fn rfc3339(time: SystemTime) -> String {
     // A clock beyond the year 9999 is broken; its stamp must not stop a stream.
     let stamp = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
     format!("{stamp:.3}")

@@ -54,6 +54,9 @@ pub enum Reset {
     Reconnect,
     /// Frames were dropped because the model could not keep up.
     Overload,
+    /// The next of several clips that a replay cuts out of a recording; never
+    /// seen by a daemon.
+    Clip,
 }
 
 /// One sampled frame. The same value is filled again and again, so that in

@@ -29,6 +29,14 @@ struct Held<T> {
     item: T,
 }
 
+/// Where the ticks lie, counted from the first frame.
+enum Grid {
+    /// Ticks a second, in 10⁻⁹ ticks: a rational, so that ticks are exact.
+    Rate { nano_rate: u128 },
+    /// These, in nanoseconds and ascending.
+    Chosen(Vec<u64>),
+}
+
 /// Picks frames for a time grid. Holds two frames at most.
 ///
 /// ```
@@ -44,8 +52,7 @@ struct Held<T> {
 /// assert_eq!(times, [(0, 'a'), (500, 'c')]);
 /// ```
 pub struct Sampler<T> {
-    /// Ticks a second, in 10⁻⁹ ticks: a rational, so that ticks are exact.
-    nano_rate: u128,
+    grid: Grid,
     max_gap: u64,
     /// Time of tick 0; `None` before the first frame.
     origin: Option<u64>,
@@ -88,7 +95,7 @@ impl<T> Sampler<T> {
             .remedy("set max_gap to more than the time between two frames, \"1 s\" for example"));
         }
         Ok(Sampler {
-            nano_rate: (rate * 1e9).round() as u128,
+            grid: Grid::Rate { nano_rate: (rate * 1e9).round() as u128 },
             max_gap: u64::try_from(max_gap.as_nanos()).unwrap_or(u64::MAX),
             origin: None,
             next: 0,
@@ -100,6 +107,40 @@ impl<T> Sampler<T> {
             break_before: None,
             ended: false,
         })
+    }
+
+    /// Ticks at `times` after the first frame, in ascending order, instead of at
+    /// a rate: for clips that are cut out of a recording. Gaps begin nothing
+    /// anew, and a frame that lies before the one before it is left out. Past
+    /// the last frame that frame is given for every tick that is left.
+    pub fn at(mut times: Vec<Duration>) -> Self {
+        times.sort();
+        let nanos = |time: &Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Sampler {
+            grid: Grid::Chosen(times.iter().map(nanos).collect()),
+            max_gap: u64::MAX,
+            origin: None,
+            next: 0,
+            held: None,
+            incoming: None,
+            period: None,
+            duration: None,
+            reset: Some(Reset::Start),
+            break_before: None,
+            ended: false,
+        }
+    }
+
+    /// Whether no tick will follow, whatever is pushed.
+    pub fn is_exhausted(&self) -> bool {
+        self.tick_time(self.next).is_none()
+    }
+
+    /// How far the frames so far reach: to the end of the newest one, in
+    /// nanoseconds.
+    pub fn reach(&self) -> Option<u64> {
+        let newest = self.incoming.as_ref().or(self.held.as_ref())?.pts;
+        Some(newest.saturating_add(self.duration.or(self.period).unwrap_or(0)))
     }
 
     /// Takes the next decoded frame, in the order of decoding; PTS and duration
@@ -118,6 +159,9 @@ impl<T> Sampler<T> {
         };
         match previous {
             Some(previous) if pts == previous => return false,
+            Some(previous) if pts < previous && matches!(self.grid, Grid::Chosen(_)) => {
+                return false;
+            }
             Some(previous) if pts < previous => self.break_before = Some(Reset::Backwards),
             Some(previous) if pts - previous > self.max_gap => self.break_before = Some(Reset::Gap),
             Some(previous) => self.period = Some(pts - previous),
@@ -148,8 +192,8 @@ impl<T> Sampler<T> {
                 }
                 self.begin_again();
             }
-            let (time, pts) = (self.tick_time(self.next), self.incoming.as_ref()?.pts);
-            if pts >= time {
+            let pts = self.incoming.as_ref()?.pts;
+            if let Some(time) = self.tick_time(self.next).filter(|time| pts >= *time) {
                 let earlier_is_nearer =
                     self.held.as_ref().is_some_and(|held| time.abs_diff(held.pts) <= pts - time);
                 if earlier_is_nearer {
@@ -187,19 +231,26 @@ impl<T> Sampler<T> {
         self.ended = false;
     }
 
-    fn tick_time(&self, k: u64) -> u64 {
-        let since =
-            (u128::from(k) * 1_000_000_000_000_000_000 + self.nano_rate / 2) / self.nano_rate;
-        self.origin.unwrap_or(0).saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    /// `None` where there is no such tick.
+    fn tick_time(&self, k: u64) -> Option<u64> {
+        let since = match &self.grid {
+            Grid::Rate { nano_rate } => {
+                let since = (u128::from(k) * 1_000_000_000_000_000_000 + nano_rate / 2) / nano_rate;
+                u64::try_from(since).unwrap_or(u64::MAX)
+            }
+            Grid::Chosen(times) => *times.get(usize::try_from(k).ok()?)?,
+        };
+        Some(self.origin.unwrap_or(0).saturating_add(since))
     }
 
     /// The next tick, if it lies within half a frame period after the held
-    /// frame, which nothing follows.
+    /// frame, which nothing follows. Of chosen ticks, each that is left.
     fn tail_tick(&self) -> Option<u64> {
         let held = self.held.as_ref()?;
         let reach = self.period.or(self.duration).unwrap_or(0) / 2;
-        let time = self.tick_time(self.next);
-        (time <= held.pts.saturating_add(reach)).then_some(time)
+        let time = self.tick_time(self.next)?;
+        let near = time <= held.pts.saturating_add(reach);
+        (near || matches!(self.grid, Grid::Chosen(_))).then_some(time)
     }
 
     fn emit_held(&mut self, time: u64) -> Option<Tick<'_, T>> {
@@ -282,7 +333,7 @@ mod tests {
         };
         let k = 77_688_000_u64 / 1_001 * 1_001;
         let exact = u128::from(k) * 1_001 * 1_000_000_000 / 30_000;
-        let error = i128::from(sampler.tick_time(k)) - exact as i128;
+        let error = i128::from(sampler.tick_time(k).unwrap()) - exact as i128;
         assert!(error.abs() < 1_000_000, "{error} ns after {k} ticks");
     }
 
@@ -330,6 +381,36 @@ mod tests {
         assert_eq!(run(10.0, &pts).len(), 1);
         let pts: Vec<u64> = (0..3).map(|i| i * 45 * MS).collect();
         assert_eq!(run(10.0, &pts).last().map(|t| (t.0, t.1)), Some((100 * MS, 90 * MS)));
+    }
+
+    #[test]
+    fn chosen_ticks_take_the_nearest_frames_and_the_last_one_is_held_on() {
+        let times = [0, 90, 110, 1_000, 2_000].map(Duration::from_millis).to_vec();
+        let mut sampler = Sampler::at(times);
+        let mut out = Vec::new();
+        // Begins at 40 ms, jumps, steps back, and ends before the last tick.
+        for pts in [40, 140, 5, 2_000] {
+            sampler.push(Some(pts * MS), None, ());
+            while let Some(tick) = sampler.poll() {
+                out.push((tick.time / MS, tick.pts / MS, tick.reset.is_some()));
+            }
+        }
+        assert!(!sampler.is_exhausted());
+        sampler.finish();
+        while let Some(tick) = sampler.poll() {
+            out.push((tick.time / MS, tick.pts / MS, tick.reset.is_some()));
+        }
+        assert_eq!(
+            out,
+            [
+                (40, 40, true),
+                (130, 140, false),
+                (150, 140, false),
+                (1_040, 140, false),
+                (2_040, 2_000, false)
+            ]
+        );
+        assert!(sampler.is_exhausted());
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Source {
     download: Option<Download>,
     /// `None` for pictures as fast as they come.
     pacer: Option<Pacer>,
+    /// What came first, where it was waited for before anything was sampled.
+    first: Option<Arrival>,
     /// A picture that is not due yet, its PTS and duration, and when it is due.
     waiting: Option<(Picture, Option<u64>, Option<u64>, Instant)>,
     stop: Stop,
@@ -121,6 +123,7 @@ impl Source {
             sampler,
             converter: Converter::new(want.colour),
             download: None,
+            first: None,
             waiting: None,
             stop: stop.clone(),
             timeout: spec.timeout(),
@@ -144,6 +147,41 @@ impl Source {
         self.running.decoded()
     }
 
+    /// The length that a recording's header announces, once its first picture
+    /// came; `None` where it announces none. To be asked before the first
+    /// [`next`](FrameSource::next).
+    ///
+    /// # Errors
+    /// What [`next`](FrameSource::next) would have told: nothing can be decoded.
+    pub fn length(&mut self) -> Result<Option<Duration>> {
+        while self.first.is_none() && self.over.is_none() && !self.stop.asked() {
+            self.read_messages();
+            let wait = if self.failure.is_some() { Duration::ZERO } else { LOOK };
+            match self.running.pictures.recv_timeout(wait) {
+                Ok(arrival) => self.first = Some(arrival),
+                Err(RecvTimeoutError::Timeout) => self.look_around(),
+                Err(RecvTimeoutError::Disconnected) => self.gone(),
+            }
+        }
+        if let Some(Err(error)) = &self.over {
+            return Err(error.clone());
+        }
+        let announced = self.running.pipeline.query_duration::<gst::ClockTime>();
+        Ok(announced.map(Duration::from).filter(|length| !length.is_zero()))
+    }
+
+    /// Samples at `times` after the first picture instead of at a rate, and ends
+    /// with the last of them; see [`Sampler::at`]. To be called before the first
+    /// [`next`](FrameSource::next).
+    pub fn sample_at(&mut self, times: Vec<Duration>) {
+        self.sampler = Sampler::at(times);
+    }
+
+    /// How far the recording was decoded: the end of its newest picture.
+    pub fn reach(&self) -> Duration {
+        Duration::from_nanos(self.sampler.reach().or(self.newest).unwrap_or(0))
+    }
+
     /// One step: a picture, the end, or a look around.
     fn step(&mut self) {
         self.read_messages();
@@ -160,7 +198,11 @@ impl Source {
             return;
         }
         let wait = if self.failure.is_some() { Duration::ZERO } else { LOOK };
-        match self.running.pictures.recv_timeout(wait) {
+        let arrival = match self.first.take() {
+            Some(first) => Ok(first),
+            None => self.running.pictures.recv_timeout(wait),
+        };
+        match arrival {
             Ok(Arrival::Picture(picture)) => self.take(picture),
             Ok(Arrival::End) => {
                 self.read_messages();
@@ -168,11 +210,13 @@ impl Source {
                 self.finish(outcome);
             }
             Err(RecvTimeoutError::Timeout) => self.look_around(),
-            Err(RecvTimeoutError::Disconnected) => {
-                let lost = Error::internal(self.faults.doing(), "the pipeline is gone");
-                self.finish(Err(lost));
-            }
+            Err(RecvTimeoutError::Disconnected) => self.gone(),
         }
+    }
+
+    fn gone(&mut self) {
+        let lost = Error::internal(self.faults.doing(), "the pipeline is gone");
+        self.finish(Err(lost));
     }
 
     fn take(&mut self, picture: Picture) {
@@ -361,6 +405,9 @@ impl FrameSource for Source {
             }
             if let Some(outcome) = &self.over {
                 return outcome.clone();
+            }
+            if self.sampler.is_exhausted() {
+                return Ok(Next::End);
             }
             self.step();
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kinewatch::clip::{InputSpec, Layout, Resize};
+use kinewatch::clip::{InputSpec, Layout, Preprocessed, Resize};
 use kinewatch::clock::Clock;
 use kinewatch::error::{Error, Result};
 use kinewatch::label::Track;
@@ -259,12 +259,13 @@ pub fn session(name: &str, source: Source, model: Model, sinks: &Arc<Sinks>) -> 
     let stop = source.stop.clone();
     Session {
         name: name.into(),
-        source: Box::new(source),
+        source: Box::new(Preprocessed::new(Box::new(source), &facts().input).unwrap()),
         classifier: Box::new(model),
         model: facts(),
         predict: plain(),
         track: None::<Track>,
         sinks: sinks.clone(),
+        observer: None,
         clock: Arc::new(FixedClock(Instant::now())),
         stop,
         progress: Arc::new(Progress::default()),

@@ -1,0 +1,84 @@
+//! From sampled frames to normalised ones: what a session is fed.
+
+use std::time::{Duration, Instant};
+
+use super::{InputSpec, Preprocess};
+use crate::error::Result;
+use crate::video::{Frame, FrameSource, Next, Reset};
+
+/// One normalised frame. The same value is filled again and again, so that in
+/// steady state nothing is allocated.
+#[derive(Clone, Debug)]
+pub struct Normalised {
+    /// channels × height × width, row-major.
+    pub tensor: Vec<f32>,
+    /// The time it stands for on the stream's own clock.
+    pub t: Duration,
+    /// When its picture arrived (for latency only).
+    pub arrived: Instant,
+    /// Set where the frames before it do not belong to the same clip.
+    pub reset: Option<Reset>,
+}
+
+impl Normalised {
+    /// Room for a frame of `len` values.
+    pub fn new(len: usize) -> Self {
+        Normalised {
+            tensor: vec![0.0; len],
+            t: Duration::ZERO,
+            arrived: Instant::now(),
+            reset: None,
+        }
+    }
+}
+
+/// Where normalised frames come from: a source behind [`Preprocessed`], the
+/// clips of a replay, or its cache.
+pub trait Feed: Send {
+    /// Waits for the next frame and fills `into` with it.
+    ///
+    /// # Errors
+    /// The source was lost or could not be opened; text says what and why.
+    fn next(&mut self, into: &mut Normalised) -> Result<Next>;
+
+    /// Whether this is a live source: frames that are not taken in time are lost.
+    fn live(&self) -> bool;
+}
+
+/// Every sampled frame of a source, normalised.
+pub struct Preprocessed {
+    source: Box<dyn FrameSource>,
+    preprocess: Preprocess,
+    frame: Frame,
+}
+
+impl Preprocessed {
+    /// Feeds a model that takes `input` with what `source` gives.
+    ///
+    /// # Errors
+    /// As [`Preprocess::new`].
+    pub fn new(source: Box<dyn FrameSource>, input: &InputSpec) -> Result<Self> {
+        Ok(Preprocessed {
+            source,
+            preprocess: Preprocess::new(input)?,
+            frame: Frame::new(input.colour),
+        })
+    }
+}
+
+impl Feed for Preprocessed {
+    fn next(&mut self, into: &mut Normalised) -> Result<Next> {
+        if self.source.next(&mut self.frame)? == Next::End {
+            return Ok(Next::End);
+        }
+        self.preprocess.run(&self.frame, &mut into.tensor)?;
+        into.t = self.frame.tick_time;
+        into.arrived = self.frame.arrived;
+        into.reset = self.frame.reset;
+        Ok(Next::Frame)
+    }
+
+    fn live(&self) -> bool {
+        self.source.live()
+    }
+}

@@ -1,0 +1,89 @@
+//! What a session says about one video, on its way to the store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Tally;
+use crate::error::{Error, Result};
+use crate::label::Track;
+use crate::report::store::{Clip, VideoWriter};
+use crate::session::{Observer, Scored};
+use crate::sink::{Record, Sink, SinkError};
+
+/// Writes every clip to the store and keeps the running score.
+#[derive(Clone)]
+pub(super) struct Collector(Arc<Mutex<State>>);
+
+struct State {
+    writer: VideoWriter,
+    crops: u32,
+    given: u64,
+    classes: Arc<Vec<String>>,
+    track: Option<Track>,
+    tally: Tally,
+    /// The store's own fault, which no other video would be spared either.
+    fault: Option<Error>,
+}
+
+impl Collector {
+    pub fn new(
+        writer: VideoWriter,
+        crops: u32,
+        classes: Arc<Vec<String>>,
+        track: Option<Track>,
+    ) -> Self {
+        let tally = Tally::default();
+        let state = State { writer, crops, given: 0, classes, track, tally, fault: None };
+        Collector(Arc::new(Mutex::new(state)))
+    }
+
+    /// What was collected, once the session that it observed is over.
+    pub fn into_parts(self) -> Result<(VideoWriter, Tally, Option<Error>)> {
+        let state = Arc::try_unwrap(self.0).map_err(|_| {
+            Error::internal("finishing a video", "its session is still being observed")
+        })?;
+        let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok((state.writer, state.tally, state.fault))
+    }
+}
+
+impl Observer for Collector {
+    fn scored(&mut self, scored: Scored<'_>) -> Result<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *state;
+        let (start, t) = (seconds(scored.start), seconds(scored.t));
+        if let (Some(track), Some(best)) = (&state.track, state.classes.get(scored.best)) {
+            let known =
+                track.labels_over(start, t).filter(|l| state.classes.iter().any(|c| c == l));
+            let known: Vec<&str> = known.collect();
+            if !known.is_empty() {
+                state.tally.add(known.iter().any(|label| label == best));
+            }
+        }
+        let crops = u64::from(state.crops);
+        let index = u32::try_from(state.given / crops).unwrap_or(u32::MAX);
+        // The remainder is less than a u32.
+        let view = [index, (state.given % crops) as u32];
+        state.given += 1;
+        let clip = Clip { start, t, view, logits: scored.logits.to_vec() };
+        state.writer.clip(&clip).inspect_err(|error| state.fault = Some(error.clone()))
+    }
+}
+
+/// Seconds to the microsecond, as predictions carry them.
+fn seconds(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e6
+}
+
+/// A replay's predictions go to its store, with all their logits; of what a
+/// daemon would say nothing is wanted.
+pub(super) struct Nowhere;
+
+impl Sink for Nowhere {
+    fn name(&self) -> String {
+        "nowhere".into()
+    }
+
+    fn write(&mut self, _: Record<'_>) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
