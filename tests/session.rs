@@ -404,9 +404,12 @@ fn real_lines_agree_with_the_schema_and_the_documentation_names_every_field() {
     }
 }
 
+/// Start, time, logits and best class of a clip.
+type Told = (f64, f64, Vec<f32>, usize);
+
 /// Keeps what it is told.
 #[derive(Clone, Default)]
-struct Watching(Arc<std::sync::Mutex<Vec<(f64, f64, Vec<f32>, usize)>>>, Option<Error>);
+struct Watching(Arc<std::sync::Mutex<Vec<Told>>>, Option<Error>);
 
 impl Observer for Watching {
     fn scored(&mut self, clip: Scored<'_>) -> kinewatch::error::Result<()> {

@@ -154,7 +154,8 @@ fn a_recording_says_the_same_three_times_fast_and_once_in_real_time() {
     let fast = ["run", "--fast", "--source", text(&video)];
     let runs: Vec<Output> = (0..3).map(|_| kinewatch(&fast)).collect();
     let first = timeless(&runs[0]);
-    assert_eq!(first.len(), 4 * 8 - 15);
+    // Events there may be besides.
+    assert_eq!(predictions(&runs[0]).len(), 4 * 8 - 15);
     assert_eq!(first, timeless(&runs[1]));
     assert_eq!(first, timeless(&runs[2]));
     let slow = kinewatch(&["run", "--source", text(&video)]);

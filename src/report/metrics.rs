@@ -20,7 +20,7 @@ pub const FORMAT: u32 = 1;
 /// The whole file. A part is null where there is nothing to measure.
 #[derive(Clone, Debug, Serialize)]
 pub struct Metrics {
-    /// [`FORMAT`].
+    /// `FORMAT`.
     pub v: u32,
     /// What was measured.
     pub model: Model,
