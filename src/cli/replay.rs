@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// The model bundle (default: the built-in camera-events)
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// A configuration whose [model] and [predict] hold, such as a daemon's own
+    /// A configuration whose tables model and predict hold, such as a daemon's own
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How to run the model over a stream (default: the bundle's first mode;
