@@ -28,7 +28,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 say "writing a labelled stream (seed $SEED)"
-"$BIN/kinewatch" synth --seed "$SEED" --seconds "$STREAM_S" --size 640x360 --fps 25 -o "$work/demo.mkv"
+"$BIN/kinewatch" synth --seed "$SEED" --seconds "$STREAM_S" --size 640x360 --fps 25 -o "$work/demo.mkv" >&2
 
 exec 3< <(exec "$BIN/examples/rtsp_server" "$work/demo.mkv" --port 0)
 server=$!
