@@ -2,8 +2,9 @@
 //!
 //! Two threads: the *feeder* takes normalised frames from the source, in
 //! recycled buffers; the *runner* pushes those into the model and turns what it
-//! says into predictions. Between them lies a bounded queue. A recording waits for the model, so that nothing is dropped; of a
-//! live stream the newest clip wins.
+//! says into predictions. Between them lies a bounded queue. A recording waits
+//! for the model, so that nothing is dropped; of a live stream the newest clip
+//! wins.
 
 mod queue;
 mod scorer;

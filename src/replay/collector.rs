@@ -2,14 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Tally;
 use crate::error::{Error, Result};
-use crate::label::Track;
 use crate::report::store::{Clip, VideoWriter};
 use crate::session::{Observer, Scored};
 use crate::sink::{Record, Sink, SinkError};
 
-/// Writes every clip to the store and keeps the running score.
+/// Writes every clip to the store.
 #[derive(Clone)]
 pub(super) struct Collector(Arc<Mutex<State>>);
 
@@ -17,32 +15,22 @@ struct State {
     writer: VideoWriter,
     crops: u32,
     given: u64,
-    classes: Arc<Vec<String>>,
-    track: Option<Track>,
-    tally: Tally,
     /// The store's own fault, which no other video would be spared either.
     fault: Option<Error>,
 }
 
 impl Collector {
-    pub fn new(
-        writer: VideoWriter,
-        crops: u32,
-        classes: Arc<Vec<String>>,
-        track: Option<Track>,
-    ) -> Self {
-        let tally = Tally::default();
-        let state = State { writer, crops, given: 0, classes, track, tally, fault: None };
-        Collector(Arc::new(Mutex::new(state)))
+    pub fn new(writer: VideoWriter, crops: u32) -> Self {
+        Collector(Arc::new(Mutex::new(State { writer, crops, given: 0, fault: None })))
     }
 
     /// What was collected, once the session that it observed is over.
-    pub fn into_parts(self) -> Result<(VideoWriter, Tally, Option<Error>)> {
+    pub fn into_parts(self) -> Result<(VideoWriter, Option<Error>)> {
         let state = Arc::try_unwrap(self.0).map_err(|_| {
             Error::internal("finishing a video", "its session is still being observed")
         })?;
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok((state.writer, state.tally, state.fault))
+        Ok((state.writer, state.fault))
     }
 }
 
@@ -51,14 +39,6 @@ impl Observer for Collector {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *state;
         let (start, t) = (seconds(scored.start), seconds(scored.t));
-        if let (Some(track), Some(best)) = (&state.track, state.classes.get(scored.best)) {
-            let known =
-                track.labels_over(start, t).filter(|l| state.classes.iter().any(|c| c == l));
-            let known: Vec<&str> = known.collect();
-            if !known.is_empty() {
-                state.tally.add(known.iter().any(|label| label == best));
-            }
-        }
         let crops = u64::from(state.crops);
         let index = u32::try_from(state.given / crops).unwrap_or(u32::MAX);
         // The remainder is less than a u32.

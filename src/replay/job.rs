@@ -32,7 +32,6 @@ const PATIENCE: HumanDuration = HumanDuration::seconds(60);
 pub(super) struct Shared<'a> {
     pub model: &'a Arc<Model>,
     pub facts: ModelFacts,
-    pub classes: Arc<Vec<String>>,
     pub predict: PredictOptions,
     pub views: Views,
     pub max_gap: Duration,
@@ -190,12 +189,8 @@ impl Shared<'_> {
         stop: Stop,
         damaged: &AtomicBool,
     ) -> Result<Option<Done>> {
-        let collector = Collector::new(
-            self.store.write(&video.id)?,
-            u32::try_from(self.views.crops).unwrap_or(1),
-            self.classes.clone(),
-            truth::track(truth),
-        );
+        let crops = u32::try_from(self.views.crops).unwrap_or(1);
+        let collector = Collector::new(self.store.write(&video.id)?, crops);
         let mut model = self.facts.clone();
         model.input.rate = self.views.rate(&model.input, length);
         let session = Session {
@@ -204,7 +199,7 @@ impl Shared<'_> {
             classifier: self.model.classifier()?,
             model,
             predict: self.predict.clone(),
-            track: None,
+            track: truth::track(truth),
             sinks: self.sinks.clone(),
             observer: Some(Box::new(collector.clone())),
             clock: Arc::new(SystemClock),
@@ -212,7 +207,7 @@ impl Shared<'_> {
             progress: Arc::new(Progress::default()),
         };
         let summary = session.run();
-        let (writer, tally, fault) = collector.into_parts()?;
+        let (writer, fault) = collector.into_parts()?;
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -229,6 +224,7 @@ impl Shared<'_> {
         }
         let header = self.header(video, truth, watch, &summary);
         let seconds = header.seconds;
+        let tally = summary.score.as_ref().map_or_else(Tally::default, Tally::of);
         writer.finish(header)?;
         Ok(Some(Done::Well { seconds, clips: summary.predictions, tally }))
     }

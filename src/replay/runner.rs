@@ -88,7 +88,6 @@ pub fn run(
     let facts = ModelFacts::from(model.bundle());
     let shared = Shared {
         model,
-        classes: Arc::new(facts.labels.clone()),
         warm_up: model.classifier()?.warm_up().max(1),
         facts,
         predict: options.predict(),

@@ -1,5 +1,7 @@
 //! The running score.
 
+use crate::session::Score;
+
 /// How many clips were right, of those that lie within one label's span and
 /// whose label the model knows. For a person to watch; the report counts for
 /// itself.
@@ -12,10 +14,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts one clip.
-    pub(super) fn add(&mut self, right: bool) {
-        self.right += u64::from(right);
-        self.scored += 1;
+    /// Of a video, as its session scored it.
+    pub(super) fn of(score: &Score) -> Tally {
+        let rows = score.clip.confusion.iter().enumerate();
+        Tally {
+            right: rows.filter_map(|(class, row)| row.get(class)).sum(),
+            scored: score.clip.predictions,
+        }
     }
 
     /// Both.

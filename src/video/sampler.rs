@@ -94,19 +94,7 @@ impl<T> Sampler<T> {
             )
             .remedy("set max_gap to more than the time between two frames, \"1 s\" for example"));
         }
-        Ok(Sampler {
-            grid: Grid::Rate { nano_rate: (rate * 1e9).round() as u128 },
-            max_gap: u64::try_from(max_gap.as_nanos()).unwrap_or(u64::MAX),
-            origin: None,
-            next: 0,
-            held: None,
-            incoming: None,
-            period: None,
-            duration: None,
-            reset: Some(Reset::Start),
-            break_before: None,
-            ended: false,
-        })
+        Ok(Sampler::on(Grid::Rate { nano_rate: (rate * 1e9).round() as u128 }, nanos(max_gap)))
     }
 
     /// Ticks at `times` after the first frame, in ascending order, instead of at
@@ -115,10 +103,13 @@ impl<T> Sampler<T> {
     /// the last frame that frame is given for every tick that is left.
     pub fn at(mut times: Vec<Duration>) -> Self {
         times.sort();
-        let nanos = |time: &Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Sampler::on(Grid::Chosen(times.into_iter().map(nanos).collect()), u64::MAX)
+    }
+
+    fn on(grid: Grid, max_gap: u64) -> Self {
         Sampler {
-            grid: Grid::Chosen(times.iter().map(nanos).collect()),
-            max_gap: u64::MAX,
+            grid,
+            max_gap,
             origin: None,
             next: 0,
             held: None,
@@ -266,6 +257,10 @@ impl<T> Sampler<T> {
         self.origin = self.incoming.as_ref().map(|frame| frame.pts);
         self.next = 0;
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

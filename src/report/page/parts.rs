@@ -18,78 +18,39 @@ pub(super) fn survey(metrics: &Metrics) -> String {
     if videos.missing > 0 {
         lines.push(format!("{} of the run still to be done.", counted(videos.missing, "video")));
     }
-    let some = |names: &mut dyn Iterator<Item = String>, count: usize| {
-        let mut text = names.take(LISTED).collect::<Vec<_>>().join(", ");
-        if count > LISTED {
-            let _ = write!(text, " and {} more", count - LISTED);
+    // Each with how it is counted, what is the matter, and which they are.
+    let mut list = |noun: &str, what: &str, names: Vec<String>| {
+        if names.is_empty() {
+            return;
         }
-        text
+        let mut text = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if names.len() > LISTED {
+            let _ = write!(text, " and {} more", names.len() - LISTED);
+        }
+        lines.push(format!("{} {what}: {text}.", counted(names.len() as u64, noun)));
     };
-    if !videos.failed.is_empty() {
-        let mut names =
-            videos.failed.iter().map(|f| format!("{} ({})", escape(&f.video), escape(&f.error)));
-        let count = videos.failed.len();
-        lines.push(format!(
-            "{} failed and left out: {}.",
-            counted(count as u64, "video"),
-            some(&mut names, count)
-        ));
-    }
-    if !videos.unlabelled.is_empty() {
-        let count = videos.unlabelled.len();
-        let mut names = videos.unlabelled.iter().map(|video| escape(video));
-        lines.push(format!(
-            "{} without a label: {}.",
-            counted(count as u64, "video"),
-            some(&mut names, count)
-        ));
-    }
-    if !videos.without_clips.is_empty() {
-        let count = videos.without_clips.len();
-        let mut names = videos.without_clips.iter().map(|video| escape(video));
-        lines.push(format!(
-            "{} shorter than a clip: {}.",
-            counted(count as u64, "video"),
-            some(&mut names, count)
-        ));
-    }
-    if !survey.unknown_labels.is_empty() {
-        let count = survey.unknown_labels.len();
-        let mut names = survey
-            .unknown_labels
-            .iter()
-            .map(|l| format!("“{}” (in {})", escape(&l.label), counted(l.videos, "video")));
-        lines.push(format!(
-            "{} unknown to the model: {}.",
-            counted(count as u64, "label"),
-            some(&mut names, count)
-        ));
-    }
-    if !survey.past_end.is_empty() {
-        let count = survey.past_end.len();
-        let mut names = survey.past_end.iter().map(|p| {
-            format!(
-                "{}: {} ends at {:.1} s of {:.1}",
-                escape(&p.video),
-                escape(&p.label),
-                p.end,
-                p.seconds
-            )
-        });
-        lines.push(format!(
-            "{} past the end of the video: {}.",
-            counted(count as u64, "label"),
-            some(&mut names, count)
-        ));
-    }
-    let absent = survey.absent_classes.len();
-    if absent > 0 && metrics.videos.scored > 0 {
-        let mut names = survey.absent_classes.iter().map(|label| escape(label));
-        lines.push(format!(
-            "{} in no label: {}.",
-            counted(absent as u64, "class"),
-            some(&mut names, absent)
-        ));
+    let plain = |names: &[String]| names.iter().map(|name| escape(name)).collect();
+    let failed = videos.failed.iter();
+    let failed = failed.map(|f| format!("{} ({})", escape(&f.video), escape(&f.error)));
+    list("video", "failed and left out", failed.collect());
+    list("video", "without a label", plain(&videos.unlabelled));
+    list("video", "shorter than a clip", plain(&videos.without_clips));
+    let unknown = survey.unknown_labels.iter();
+    let unknown =
+        unknown.map(|l| format!("“{}” (in {})", escape(&l.label), counted(l.videos, "video")));
+    list("label", "unknown to the model", unknown.collect());
+    let past_end = survey.past_end.iter().map(|p| {
+        format!(
+            "{}: {} ends at {:.1} s of {:.1}",
+            escape(&p.video),
+            escape(&p.label),
+            p.end,
+            p.seconds
+        )
+    });
+    list("label", "past the end of the video", past_end.collect());
+    if videos.scored > 0 {
+        list("class", "in no label", plain(&survey.absent_classes));
     }
     if lines.is_empty() {
         return String::new();
