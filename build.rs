@@ -1,0 +1,42 @@
+//! Asks the linker for what makes the binary smaller, where it can do it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+/// One copy of functions that came out the same (identical code folding), of which
+/// there are thousands. lld can, GNU ld cannot.
+const FOLD: &str = "-Wl,--icf=all";
+/// The places that the loader is to relocate as a bitmap (DT_RELR): a megabyte less.
+/// The loader must know it, which glibc does from 2.36 on.
+const PACK: &str = "-Wl,-z,pack-relative-relocs";
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    // Of another machine's loader nothing is known.
+    let native = env::var_os("HOST") == env::var_os("TARGET");
+    for flag in [Some(FOLD), native.then_some(PACK)].into_iter().flatten() {
+        if works(flag, native).unwrap_or(false) {
+            println!("cargo:rustc-link-arg-bins={flag}");
+        }
+    }
+}
+
+/// Links an empty program with the flag, and runs it where it can run; `None` where
+/// it cannot be tried.
+fn works(flag: &str, native: bool) -> Option<bool> {
+    let folder = env::var_os("OUT_DIR")?;
+    let (source, program) = (Path::new(&folder).join("probe.rs"), Path::new(&folder).join("probe"));
+    fs::write(&source, "fn main() {}\n").ok()?;
+    let mut rustc = Command::new(env::var_os("RUSTC")?);
+    rustc.args(["--edition", "2024", "-C", &format!("link-arg={flag}")]);
+    rustc.arg("--target").arg(env::var_os("TARGET")?);
+    if let Some(linker) = env::var_os("RUSTC_LINKER") {
+        rustc.arg("-C").arg(format!("linker={}", linker.to_string_lossy()));
+    }
+    rustc.arg(&source).arg("-o").arg(&program);
+    let quiet = |command: &mut Command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    };
+    Some(quiet(&mut rustc) && (!native || quiet(&mut Command::new(program))))
+}
