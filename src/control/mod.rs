@@ -1,0 +1,20 @@
+//! The door by which labels come in while streams run: an HTTP server on a
+//! loopback address or a Unix socket, and folders that are looked at again and
+//! again. `docs/control.md` is its manual.
+//!
+//! Nothing that comes through it can stop a stream: sizes, times and the number
+//! of those who come at once are bounded, each has a thread of its own, and what
+//! is not understood is answered and closed.
+
+mod doors;
+mod endpoint;
+mod folders;
+mod listener;
+mod options;
+mod request;
+mod response;
+mod server;
+
+pub use folders::Folders;
+pub use options::ControlOptions;
+pub use server::Control;
