@@ -25,13 +25,13 @@ INSTALL_PROGRAM ?= install -s -m 755
 INSTALL_DATA    ?= install -m 644
 
 MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
-CONFIGS     := demo usb-camera rtsp csi file
+CONFIGS     := demo usb-camera rtsp csi file calibrated
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench soak replay-profile replay-memory install uninstall clean fuzz
+.PHONY: help setup build demo test lint bench bench-calibration soak kills replay-profile replay-memory install uninstall clean fuzz
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install the Debian packages that are missing, and nothing else
 	@scripts/setup.sh
@@ -54,10 +54,16 @@ lint: setup ## format, clippy, rustdoc and, if it is installed, cargo deny
 	else echo "lint: cargo-deny is not installed; skipped (cargo install cargo-deny)" >&2; fi
 
 bench: setup ## benchmarks
-	@$(CARGO) bench --locked
+	@$(CARGO) bench --locked --bench step
+
+bench-calibration: setup ## whether calibration keeps what it promises; draws docs/calibration-*.svg
+	@$(CARGO) bench --locked --bench calibration
 
 soak: setup ## a replay that is killed at random twenty times, and ends as if undisturbed
 	@KINEWATCH_KILLS=20 $(CARGO) test --release --locked --test replay killed_at_random
+
+kills: setup ## a daemon killed a thousand times as it keeps its state
+	@KINEWATCH_KILLS=1000 $(CARGO) test --release --locked --test live a_kill_at_any_moment -- --nocapture
 
 replay-profile: build ## where a replay's processor time goes (needs perf)
 	@scripts/replay-profile.sh $(RELEASE)

@@ -8,12 +8,17 @@
 //! [`session`] is the one place that joins these rooms; `cli` is what a person
 //! types. Imports point one way, from the end of that line to its start.
 
+pub mod accuracy;
+mod atomic;
+pub mod calibrate;
 pub mod cli;
 pub mod clip;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod duration;
 pub mod error;
+mod file_name;
 pub mod label;
 pub mod metric;
 pub mod model;
@@ -21,6 +26,7 @@ pub mod nearest;
 pub mod predict;
 pub mod replay;
 pub mod report;
+pub mod rolling;
 pub mod service;
 pub mod session;
 pub mod sink;

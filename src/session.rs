@@ -6,30 +6,43 @@
 //! for the model, so that nothing is dropped; of a live stream the newest clip
 //! wins.
 
+mod calibration;
+mod learned;
+mod learner;
 mod queue;
 mod scorer;
 mod stamp;
+mod standing;
 mod summary;
+mod waiting;
 
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::accuracy::{Accuracy, AccuracyLog, AccuracyOptions, Counts, Evidence};
+use crate::calibrate::{Alarm, CalibrateOptions, Parameters};
 use crate::clip::{Feed, InputSpec, Normalised};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::label::Track;
-use crate::model::{Bundle, Classifier, Output, Task};
-use crate::predict::{Moment, PredictOptions, Predictor};
+use crate::label::{ClipTime, Truths};
+use crate::model::{Bundle, Classifier, Mode, Output, Task};
+use crate::predict::{Drift, Moment, PredictOptions, Predictor};
 use crate::sink::{Flow, Record, Sinks};
 use crate::stop::Stop;
 use crate::video::{Next, Reset};
+use calibration::Calibration;
+pub use learned::{Keeper, Learned};
+pub use learner::Keeping;
+use learner::Learner;
 use queue::{Consumer, Overflow, Producer, queue};
 use scorer::Scorer;
 pub use stamp::rfc3339;
+pub use standing::Standing;
 pub use summary::{Score, Scores, Summary};
+use waiting::Waiting;
 
 /// What a session must know of its model.
 #[derive(Clone, Debug)]
@@ -42,15 +55,19 @@ pub struct ModelFacts {
     pub output: Output,
     /// What it is fed.
     pub input: InputSpec,
+    /// What its bundle says of its probabilities.
+    pub calibration: Option<Parameters>,
 }
 
-impl From<&Bundle> for ModelFacts {
-    fn from(bundle: &Bundle) -> Self {
+impl ModelFacts {
+    /// Of the network in `bundle` that serves `mode`.
+    pub fn of(bundle: &Bundle, mode: Mode) -> Self {
         ModelFacts {
             labels: bundle.labels().to_vec(),
             task: bundle.task(),
             output: bundle.output(),
             input: bundle.input().clone(),
+            calibration: bundle.calibration(mode).cloned(),
         }
     }
 }
@@ -64,6 +81,8 @@ pub struct Progress {
     pub predictions: AtomicU64,
     /// Predictions left out because the model could not keep up.
     pub skipped: AtomicU64,
+    /// How right it has been.
+    pub standing: Arc<Standing>,
 }
 
 /// All that the model said about one clip.
@@ -101,8 +120,16 @@ pub struct Session {
     pub model: ModelFacts,
     /// How predictions are made.
     pub predict: PredictOptions,
-    /// What was really there, if anyone knows.
-    pub track: Option<Track>,
+    /// What was really there, if anyone knows, now or later.
+    pub truths: Option<Truths>,
+    /// What is learned from that; nothing where there are no options.
+    pub calibrate: Option<CalibrateOptions>,
+    /// How the accuracy of a labelled stream is figured as it runs, if it is.
+    pub accuracy: Option<AccuracyOptions>,
+    /// Where the accuracy goes as the stream runs.
+    pub log: Option<AccuracyLog>,
+    /// Who keeps what was learned.
+    pub keeping: Option<Keeping>,
     /// Where predictions go.
     pub sinks: Arc<Sinks>,
     /// Is told of every prediction before the sinks are.
@@ -119,9 +146,12 @@ impl Session {
     /// Runs the stream to its end: the end of a recording, an ask to stop, or a
     /// failure, which the summary then holds. Never panics, whatever the source
     /// or the model do.
-    pub fn run(self) -> Summary {
+    pub fn run(mut self) -> Summary {
         let mut summary = Summary::new(&self.name);
         let warm_up = self.classifier.warm_up().max(1) as u64;
+        let labelled = self.truths.is_some();
+        let mut learner = self.learner();
+        learner.begin(&self.name);
         let (producer, consumer) = self.queue();
         let feeder = Feeder {
             source: self.source,
@@ -138,7 +168,9 @@ impl Session {
                 self.model.task,
                 self.model.output,
             ),
-            scorer: self.track.map(|track| Scorer::new(track, &self.model.labels)),
+            learner,
+            labelled,
+            labels: self.model.labels,
             clip: Duration::from_secs_f64(
                 (self.model.input.frames.max(1) - 1) as f64 / self.model.input.rate,
             ),
@@ -169,7 +201,7 @@ impl Session {
                     let mut runner = runner;
                     let _guard = AskOnDrop(stop);
                     let outcome = runner.run(summary);
-                    (outcome, runner.scorer.take())
+                    (outcome, runner.labelled.then(|| runner.learner.scorer.score()))
                 },
             );
             let feeder = thread::Builder::new()
@@ -177,8 +209,8 @@ impl Session {
                 .spawn_scoped(scope, move || feeder.run());
             (joined(feeder, &name, "video"), joined(runner, &name, "model"))
         });
-        let ran = ran.map(|(outcome, scorer)| {
-            summary.score = scorer.map(|s| s.score());
+        let ran = ran.map(|(outcome, score)| {
+            summary.score = score;
             outcome
         });
         // The runner's own failure ends the source; so it comes first.
@@ -193,6 +225,44 @@ impl Session {
                 summary
             }
             Err(error) => summary.failed(error),
+        }
+    }
+
+    fn learner(&mut self) -> Learner {
+        let ModelFacts { task, output, ref labels, .. } = self.model;
+        let prior = self.model.calibration.as_ref();
+        let calibration =
+            Calibration::new(self.calibrate.as_ref(), labels.len(), task, output, prior);
+        let standing = self.progress.standing.clone();
+        let truths = self.truths.take();
+        if let (Some(options), true) = (&self.accuracy, truths.is_some()) {
+            let target = calibration.target();
+            // A model of one class, say: its stream runs, unscored.
+            let made = Accuracy::new(options, &self.name, labels.len(), task, target);
+            standing.begin(
+                made.inspect_err(|error| {
+                    log::warn!("stream \"{}\": no accuracy is kept: {error}", self.name)
+                })
+                .ok(),
+            );
+        }
+        let truths = truths.unwrap_or_else(|| Truths::new(&self.name));
+        let truths = if task == Task::MultiLabel { truths.multi_label() } else { truths };
+        Learner {
+            calibration,
+            scorer: Scorer::new(labels),
+            task,
+            output,
+            truths,
+            waiting: Waiting::new(labels.len()),
+            evidence: Evidence::default(),
+            scored: Evidence::default(),
+            standing,
+            log: self.log.take(),
+            keeping: self.keeping.take(),
+            kept: self.clock.instant(),
+            counts: Counts::default(),
+            newest: None,
         }
     }
 
@@ -272,7 +342,10 @@ struct Runner {
     name: String,
     classifier: Box<dyn Classifier>,
     predictor: Predictor,
-    scorer: Option<Scorer>,
+    learner: Learner,
+    /// Whether anybody knows, or may come to know, what was really there.
+    labelled: bool,
+    labels: Vec<String>,
     consumer: Consumer,
     sinks: Arc<Sinks>,
     observer: Option<Box<dyn Observer>>,
@@ -296,6 +369,7 @@ impl Runner {
         let outcome = self.take_all(summary);
         self.predictor.finish();
         self.write_events(summary);
+        self.learner.finish(&stamp::rfc3339(self.clock.wall()));
         outcome
     }
 
@@ -350,20 +424,32 @@ impl Runner {
                 reset: self.pending_reset.take(),
             };
             let start = moment.start;
-            let mut prediction = self.predictor.next(logits, moment)?;
+            self.predictor.check(logits)?;
+            self.learner.calibration.predict(logits);
+            let calibration = &self.learner.calibration;
+            let mut prediction = self.predictor.take(calibration.probabilities(), moment);
+            prediction.set = calibration.set().map(|set| names(&self.labels, set));
+            let best = self.predictor.best();
             if let Some(observer) = &mut self.observer {
-                observer.scored(Scored { start, t, logits, best: self.predictor.best() })?;
+                observer.scored(Scored { start, t, logits, best })?;
             }
-            let (start, t) = (start.as_secs_f64(), t.as_secs_f64());
-            if let Some(scorer) = &mut self.scorer {
-                prediction.truth = Some(scorer.truth_at(t));
-                scorer.add(self.predictor.best(), start, t);
-                prediction.clip_top1 = scorer.clip_top1();
+            let clip = ClipTime {
+                start: start.as_secs_f64(),
+                t: t.as_secs_f64(),
+                wall: unix(self.clock.wall()) - delay.as_secs_f64(),
+            };
+            let alarms = self.learner.take(clip, logits, best);
+            if self.labelled {
+                prediction.truth = Some(self.learner.truth_at(&clip));
+                prediction.clip_top1 = self.learner.scorer.clip_top1();
             }
             summary.predictions += 1;
             self.progress.predictions.fetch_add(1, Ordering::Relaxed);
             let flow = self.sinks.write(Record::Prediction(&prediction));
             self.write_events(summary);
+            self.write_alarms(&alarms);
+            let now = self.clock.instant();
+            self.learner.note(clip.t, now, || stamp::rfc3339(self.clock.wall()));
             match flow {
                 Flow::Go => {}
                 Flow::Closed => {
@@ -423,6 +509,22 @@ impl Runner {
         self.progress.skipped.fetch_add(predictions, Ordering::Relaxed);
     }
 
+    /// Tells that the world has changed, in the log and to every sink.
+    fn write_alarms(&self, alarms: &[Alarm]) {
+        for alarm in alarms {
+            let label = alarm.class.and_then(|class| self.labels.get(class));
+            log::warn!(
+                "stream \"{}\": drift at {:.1} s: {}",
+                self.name,
+                alarm.t,
+                alarm.text(label.map(String::as_str))
+            );
+            let at = stamp::rfc3339(self.clock.wall());
+            let drift = Drift::new(&self.name, alarm, label.cloned(), at);
+            self.sinks.write(Record::Drift(&drift));
+        }
+    }
+
     fn write_events(&mut self, summary: &mut Summary) {
         for event in self.predictor.take_events(&stamp::rfc3339(self.clock.wall())) {
             summary.events += 1;
@@ -430,6 +532,15 @@ impl Runner {
             self.sinks.write(Record::Event(&event));
         }
     }
+}
+
+fn names(labels: &[String], classes: &[usize]) -> Vec<String> {
+    classes.iter().filter_map(|&class| labels.get(class).cloned()).collect()
+}
+
+/// Seconds since 1970; a clock before that is broken and says 0.
+fn unix(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Whether the `k`th frame since a reset (from 1) brings a prediction: the one

@@ -139,7 +139,7 @@ fn a_bad_configuration_exits_with_2_and_names_the_place() {
         ("[model]\npath = \"no/such/model\"\n", &["line 5, column 8", "no/such/model"]),
         ("labels = \"none.csv\"\n", &["line 4, column 10", "none.csv"]),
         ("[predict]\nevents = { ignore = [\"idel\"] }\n", &["line 5", "did you mean \"idle\"?"]),
-        ("[calibrate]\n", &["line 4", "calibrate"]),
+        ("[calibrat]\n", &["line 4", "calibrate"]),
     ] {
         let config = folder.file("c.toml", &synth(10, rest));
         for verb in ["check", "run"] {

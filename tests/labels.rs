@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kinewatch::label::{Aliases, Annotations, Entry, Format, Match, ReadOptions, Survey, Truth};
+use kinewatch::label::{
+    Aliases, Annotations, Entry, Format, LabelClock, Match, ReadOptions, Survey, Truth,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -57,6 +59,73 @@ fn our_own_csv() {
     );
     assert!(!annotations.multi_label());
     assert_eq!(annotations.labels()[0], ("idle".to_owned(), 1));
+}
+
+#[test]
+fn a_csv_about_one_video_is_named_after_it() {
+    let text = b"start,end,label\n0,1.5,idle\n00:01:00,61,wave\n";
+    let parsed = Annotations::parse("gate.csv", text, &ReadOptions::default()).unwrap();
+    says(&parsed, Format::Csv, &["gate: idle 0-1.5, wave 60-61"]);
+    assert_eq!(found(&parsed, "recordings/gate.mkv"), Some("gate"));
+}
+
+fn of_day(name: &str, text: &str) -> Result<Annotations, String> {
+    let options = ReadOptions { clock: LabelClock::Wall, ..Default::default() };
+    Annotations::parse(name, text.as_bytes(), &options).map_err(|error| error.to_string())
+}
+
+#[test]
+fn times_of_day_in_csv_and_json() {
+    let expected = ["gate: idle 1795339802-1795339804.5, wave 1795339804.5-1795339810"];
+    let csv = "video,start,end,label\n\
+        gate,2026-11-22T09:30:02Z,2026-11-22T10:30:04.5+01:00,idle\n\
+        gate,1795339804.5,1795339810,wave\n";
+    says(&of_day("log.csv", csv).unwrap(), Format::Csv, &expected);
+    let csv = "start_ms,end_ms,label\n1795339802000,1795339804500,idle\n1795339804500,1795339810000,wave\n";
+    says(&of_day("gate.csv", csv).unwrap(), Format::Csv, &expected);
+    for json in [
+        r#"{"gate": [["idle", "2026-11-22T09:30:02Z", 1795339804.5],
+            {"label": "wave", "start": "2026-11-22T09:30:04.5Z", "end": 1795339810}]}"#,
+        r#"{"gate": [["2026-11-22T09:30:02Z", "2026-11-22T09:30:04.5Z", "idle"],
+            {"label": "wave", "segment": [1795339804.5, "1795339810"]}]}"#,
+    ] {
+        says(&of_day("log.json", json).unwrap(), Format::SpanMap, &expected);
+    }
+    let json = r#"{"gate": ["wave", "2026-11-22T09:30:02Z", "2026-11-22T09:30:03Z"]}"#;
+    let one = of_day("log.json", json).unwrap();
+    says(&one, Format::SpanMap, &["gate: wave 1795339802-1795339803"]);
+    says(
+        &of_day("x.json", r#"{"a": ["b", "c", "d"]}"#).unwrap(),
+        Format::SpanMap,
+        &["a: b *, c *, d *"],
+    );
+}
+
+#[test]
+fn what_is_no_time_of_day_is_named_with_its_row() {
+    for (name, text, why) in [
+        (
+            "log.csv",
+            "video,start,end,label\ngate,1795339802,1795339804,idle\ngate,noon,1795339809,wave\n",
+            "line 3, column 6: start: \"noon\" is no time of day",
+        ),
+        (
+            "log.csv",
+            "start,end,label\n1.5,2.5,idle\n",
+            "line 2, column 1: start: 1.5 is no time of day",
+        ),
+        (
+            "log.csv",
+            "start,end,label\n1795339802,2026-11-22T09:30:04,idle\n",
+            "line 2, column 12: end: \"2026-11-22T09:30:04\" is no time of day; expected RFC 3339 with its offset",
+        ),
+        ("log.csv", "start,end,label\n1795339802,1795339801,idle\n", "line 2, column 12"),
+        ("log.json", "{\"a\":\n[[\"wave\", 1, 2]]}", "line 2, column 11"),
+        ("cues.srt", "1\n00:00:01,000 --> 00:00:02,000\nwave\n", "cannot give times of day"),
+    ] {
+        let error = of_day(name, text).unwrap_err();
+        assert!(error.contains(why), "{text}: {error}");
+    }
 }
 
 #[test]
@@ -754,6 +823,7 @@ impl Fuzzer {
             offset: [0.0, -900.0, 1e9, 1e300][self.below(16).saturating_sub(12)],
             strict: self.below(8) == 0,
             classes: None,
+            clock: [LabelClock::Stream, LabelClock::Wall][self.below(16) / 15],
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kinewatch::duration::HumanDuration;
 use kinewatch::error::Error;
-use kinewatch::label::{Span, Track};
+use kinewatch::label::Span;
 use kinewatch::predict::{EventOptions, PredictOptions, SmoothOptions};
 use kinewatch::session::{Observer, Scored};
 use kinewatch::sink::{Record, Sink, SinkError, Sinks};
@@ -305,7 +305,7 @@ fn a_stream_that_is_asked_to_stop_ends_without_an_error() {
     steps.push(Step::Until(Box::new(move || !watched.predictions().is_empty())));
     let source = Source::live(steps);
     let mut session = session("gate", source, Model::new(4), &sinks);
-    session.track = None;
+    session.truths = None;
     let stop = session.stop.clone();
     let running = std::thread::spawn(move || session.run());
     wait_until("a prediction", || !memory.predictions().is_empty());
@@ -320,7 +320,7 @@ fn a_labelled_stream_scores_itself_as_it_runs() {
     let span = |start, end, label: &str| Span { start, end, label: label.into() };
     let mut session =
         session("gate", Source::recording(frames(0.0, 16, 4.0)), Model::new(4), &sinks);
-    session.track = Some(Track::new(vec![span(0.0, 2.0, "wave"), span(2.0, 3.0, "idle")]));
+    session.truths = truths(vec![span(0.0, 2.0, "wave"), span(2.0, 3.0, "idle")]);
     let summary = session.run();
 
     let predictions = memory.predictions();
@@ -374,7 +374,7 @@ fn real_lines_agree_with_the_schema_and_the_documentation_names_every_field() {
     steps.extend(frames_after(Reset::Gap, 60.0, 20, 4.0));
     let mut session = session("gate", Source::recording(steps), Model::new(4), &sinks);
     session.predict = PredictOptions::default();
-    session.track = Some(Track::new(vec![Span { start: 0.0, end: 2.0, label: "wave".into() }]));
+    session.truths = truths(vec![Span { start: 0.0, end: 2.0, label: "wave".into() }]);
     session.run();
     let lines = memory.all();
     assert!(memory.lines("event").len() == 2 && lines.len() > 30);

@@ -31,13 +31,23 @@ pub(super) fn run(args: &Args) -> Result<()> {
             if model.options.threads == 1 { "thread" } else { "threads" },
             model.bundle.labels().len()
         );
-        if let (Some(labels), Some(track)) = (&config.labels, &stream.track) {
-            let _ = writeln!(
-                text,
-                "  labels  \"{}\", {} spans",
-                labels.path.display(),
-                track.spans().len()
-            );
+        let path = config.labels.as_ref().and_then(|labels| labels.path.as_ref());
+        if let (Some(path), Some(track)) = (path, &stream.track) {
+            let spans = track.spans().len();
+            let _ = writeln!(text, "  labels  \"{}\", {spans} spans", path.display());
+        }
+        if let Some(labels) = config.labels.as_ref().filter(|labels| labels.still_come()) {
+            let wait = labels.wait;
+            if labels.live {
+                let _ = writeln!(text, "  labels  as they are sent, {wait} late at most");
+            }
+            if let Some(folder) = &labels.watch {
+                let folder = folder.display();
+                let _ = writeln!(text, "  labels  from \"{folder}\", {wait} late at most");
+            }
+        }
+        if let Some(calibrate) = &config.calibrate {
+            let _ = writeln!(text, "  learns  {}", calibrate.method.name());
         }
     }
     for sink in &plan.config.sinks {

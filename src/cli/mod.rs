@@ -2,6 +2,7 @@
 //! man pages and the completions.
 
 mod bytes;
+mod calibrate;
 mod check;
 mod completions;
 mod inspect;
@@ -48,6 +49,7 @@ enum Verb {
     // By far the one with the most flags.
     Replay(Box<replay::Args>),
     Report(report::Args),
+    Calibrate(calibrate::Args),
     Check(check::Args),
     Inspect(inspect::Args),
     Synth(synth::Args),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Report(args) => report::run(args).map(|()| true),
+        Verb::Calibrate(args) => calibrate::run(args).map(|()| true),
         Verb::Check(args) => check::run(args).map(|()| true),
         Verb::Inspect(args) => inspect::run(args).map(|()| true),
         Verb::Synth(args) => args.run().map(|()| true),

@@ -130,7 +130,7 @@ struct CacheArgs {
     cache_size: Bytes,
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
+pub(super) fn mode(text: &str) -> Result<Mode, String> {
     Mode::ALL.into_iter().find(|mode| mode.name() == text).ok_or_else(|| {
         let names: Vec<_> = Mode::ALL.iter().map(|mode| mode.name()).collect();
         format!("expected one of {}", names.join(", "))
@@ -194,7 +194,7 @@ pub(super) fn run(args: &Args) -> Result<bool> {
     };
 
     let stop = Stop::default();
-    service::listen(vec![stop.clone()])?;
+    service::listen(vec![stop.clone()], || log::info!("a replay's figures come at its end"))?;
     let bars = io::stderr().is_terminal().then(MultiProgress::new);
     service::log_above(bars.as_ref());
     let outcome = replay::run(&videos, &model, &options, &store, &stop, &Progress::new(bars));
@@ -225,6 +225,7 @@ impl LabelArgs {
             classes: self.classes.clone(),
             offset: self.offset,
             strict: self.strict,
+            ..ReadOptions::default()
         };
         let aliases = match &self.map {
             Some(map) => Aliases::with_map(bundle.labels(), map)?,

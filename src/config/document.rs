@@ -198,8 +198,15 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
             }
         }
     };
-    if let Some(DeValue::Table(model)) = get_mut(root, "model") {
-        resolve(model, &["path"]);
+    for (table, keys) in [
+        ("model", &["path"][..]),
+        ("accuracy", &["path"]),
+        ("state", &["path"]),
+        ("control", &["socket"]),
+    ] {
+        if let Some(DeValue::Table(table)) = get_mut(root, table) {
+            resolve(table, keys);
+        }
     }
     for sink in tables_mut(root, "sink") {
         resolve(sink, &["path"]);
@@ -209,7 +216,7 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
         for (table, keys) in [
             ("source", &["path"][..]),
             ("model", &["path"]),
-            ("labels", &["path", "classes", "map"]),
+            ("labels", &["path", "watch", "classes", "map"]),
         ] {
             if let Some(DeValue::Table(table)) = get_mut(stream, table) {
                 resolve(table, keys);
@@ -218,11 +225,11 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
     }
 }
 
-/// Gives each stream the keys of the global `[model]` and `[predict]` that it
-/// does not set itself. A stream that names another model does not take the
+/// Gives each stream the keys of the global `[model]`, `[predict]` and
+/// `[calibrate]` that it does not set itself. A stream that names another model does not take the
 /// global `mode`, which belongs to the global model.
 fn inherit(root: &mut Table) {
-    for name in ["model", "predict"] {
+    for name in ["model", "predict", "calibrate"] {
         let Some(DeValue::Table(global)) = get_mut(root, name) else { continue };
         let global = global.clone();
         let span = root.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.clone());

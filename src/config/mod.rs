@@ -5,10 +5,13 @@
 mod document;
 mod expand;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use crate::accuracy::AccuracyOptions;
+use crate::calibrate::CalibrateOptions;
+use crate::control::ControlOptions;
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
 use crate::label::LabelSource;
@@ -27,10 +30,33 @@ pub struct Config {
     pub streams: Vec<StreamConfig>,
     /// The sinks; standard output if none was named.
     pub sinks: Vec<SinkConfig>,
+    /// The accuracy log.
+    pub accuracy: AccuracyOptions,
+    /// Where what was learned is kept.
+    pub state: StateOptions,
+    /// Labels that come over a socket.
+    pub control: ControlOptions,
     document: Document,
 }
 
-/// One `[[stream]]`, with the `[model]` and `[predict]` that hold for it.
+/// The `[state]` table: what a stream learned, for the next time it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateOptions {
+    /// The folder; without it `$STATE_DIRECTORY`, which systemd sets, or none.
+    pub path: Option<PathBuf>,
+    /// The recovery point: a crash loses at most what was learned since.
+    pub every: HumanDuration,
+}
+
+impl Default for StateOptions {
+    fn default() -> Self {
+        StateOptions { path: None, every: HumanDuration::seconds(60) }
+    }
+}
+
+/// One `[[stream]]`, with the `[model]`, `[predict]` and `[calibrate]` that hold
+/// for it.
 pub struct StreamConfig {
     /// Its name, unlike any other's.
     pub name: String,
@@ -44,6 +70,8 @@ pub struct StreamConfig {
     pub model: ModelOptions,
     /// How predictions are made.
     pub predict: PredictOptions,
+    /// What is learned from labels as the stream runs; nothing without it.
+    pub calibrate: Option<CalibrateOptions>,
 }
 
 /// What of a configuration decides how a recording is evaluated.
@@ -87,6 +115,13 @@ struct Raw {
     predict: PredictOptions,
     #[serde(default)]
     sink: Vec<SinkOptions>,
+    calibrate: Option<CalibrateOptions>,
+    #[serde(default)]
+    accuracy: AccuracyOptions,
+    #[serde(default)]
+    state: StateOptions,
+    #[serde(default)]
+    control: ControlOptions,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +136,7 @@ struct RawStream {
     model: ModelOptions,
     #[serde(default)]
     predict: PredictOptions,
+    calibrate: Option<CalibrateOptions>,
 }
 
 /// The same file, where streams are not what it is read for.
@@ -115,6 +151,15 @@ struct RawEvaluation {
     predict: PredictOptions,
     #[serde(default)]
     sink: Vec<SinkOptions>,
+    // What only a running daemon does.
+    #[serde(rename = "calibrate")]
+    _calibrate: Option<CalibrateOptions>,
+    #[serde(default, rename = "accuracy")]
+    _accuracy: AccuracyOptions,
+    #[serde(default, rename = "state")]
+    _state: StateOptions,
+    #[serde(default, rename = "control")]
+    _control: ControlOptions,
 }
 
 const NO_GAP: &str = "no gap at all would empty the clip at every frame; expected a longer time";
@@ -177,6 +222,9 @@ impl Config {
         let config = Config {
             streams: raw.stream.into_iter().map(StreamConfig::from).collect(),
             sinks: sinks(&raw.sink, &document)?,
+            accuracy: raw.accuracy,
+            state: raw.state,
+            control: raw.control,
             document,
         };
         if config.streams.is_empty() {
@@ -184,9 +232,19 @@ impl Config {
                 config.error_at("stream", "there is none; expected at least one [[stream]]")
             );
         }
-        raw.predict
-            .check()
-            .map_err(|(key, fault)| config.error_at(&format!("predict.{key}"), fault))?;
+        let calibrated = raw.calibrate.as_ref().map_or(Ok(()), CalibrateOptions::check);
+        for (table, outcome) in [
+            ("predict", raw.predict.check()),
+            ("calibrate", calibrated),
+            ("accuracy", config.accuracy.check()),
+            ("control", config.control.check()),
+        ] {
+            outcome.map_err(|(key, fault)| config.error_at(&format!("{table}.{key}"), fault))?;
+        }
+        if config.state.every.0.is_zero() {
+            let fault = "a recovery point of zero; expected a longer time, such as \"60 s\"";
+            return Err(config.error_at("state.every", fault));
+        }
         for (i, stream) in config.streams.iter().enumerate() {
             config.check_stream(i, stream)?;
         }
@@ -221,6 +279,18 @@ impl Config {
         if let Err((key, fault)) = stream.predict.check() {
             return at(&format!("predict.{key}"), fault);
         }
+        if let Some(Err((key, fault))) = stream.calibrate.as_ref().map(CalibrateOptions::check) {
+            return at(&format!("calibrate.{key}"), fault);
+        }
+        if let Some(labels) = &stream.labels {
+            if let Err((key, fault)) = labels.check() {
+                return at(&format!("labels.{key}"), fault);
+            }
+            if labels.live && !self.control.is_on() {
+                let fault = "nothing brings them; expected a [control] table with listen = \"127.0.0.1:8710\" or a socket";
+                return at("labels.live", fault.into());
+            }
+        }
         stream.source.check().map_err(|error| self.wrap_at(&format!("stream[{i}].source"), &error))
     }
 
@@ -246,6 +316,7 @@ impl From<RawStream> for StreamConfig {
             max_gap: raw.max_gap,
             model: raw.model,
             predict: raw.predict,
+            calibrate: raw.calibrate,
         }
     }
 }

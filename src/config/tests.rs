@@ -78,7 +78,9 @@ fn unknown_keys_are_placed_and_the_nearest_is_proposed() {
     let error = refused("labels = { path = \"x.json\", colum = \"x\" }\n");
     assert!(error.contains("line 4") && error.contains("write \"column\""), "{error}");
     let error = refused("[calibrate]\ntemperature = \"online\"\n");
-    assert!(error.contains("unknown key \"calibrate\""), "{error}");
+    assert!(error.contains("calibrate.temperature") && error.contains("\"method\""), "{error}");
+    let error = refused("[calibration]\n");
+    assert!(error.contains("unknown key \"calibration\""), "{error}");
     let error = refused("[model]\nmode = \"windw\"\n");
     assert!(error.contains("line 5, column 8") && error.contains("write \"window\""), "{error}");
     let error = refused("[stream.predict]\nhopp = 2\n");
@@ -102,7 +104,11 @@ fn wrong_types_say_what_was_expected_and_found() {
         ),
         (
             "labels = 2\n",
-            ["line 4, column 10", "stream[0].labels", "a table with its path, found integer 2"],
+            [
+                "line 4, column 10",
+                "stream[0].labels",
+                "a table of where they come from, found integer 2",
+            ],
         ),
         ("max_gap = 2\n", ["line 4, column 11", "stream[0].max_gap", "such as \"250 ms\""]),
         ("max_gap = \"2\"\n", ["line 4, column 11", "stream[0].max_gap", "no unit"]),
@@ -198,7 +204,8 @@ fn variables_are_put_in_and_never_shown() {
         "{error}"
     );
     let config = load("labels = \"${KINEWATCH_SURELY_UNSET:-x.csv}\"\n").unwrap();
-    assert!(config.streams[0].labels.as_ref().unwrap().path.ends_with("x.csv"));
+    let labels = config.streams[0].labels.as_ref().unwrap();
+    assert!(labels.path.as_ref().unwrap().ends_with("x.csv"));
 }
 
 #[test]
@@ -268,6 +275,10 @@ fn the_documentation_lists_every_key_with_its_default() {
         ("predict", "[predict]"),
         ("predict.smooth", "[predict.smooth]"),
         ("predict.events", "[predict.events]"),
+        ("calibrate", "[calibrate]"),
+        ("accuracy", "[accuracy]"),
+        ("state", "[state]"),
+        ("control", "[control]"),
         ("stream.labels", "[stream.labels]"),
         ("sink", "[[sink]]"),
     ] {
@@ -279,7 +290,20 @@ fn the_documentation_lists_every_key_with_its_default() {
     let mut defaults = toml::Table::new();
     defaults.insert("predict".into(), toml::Value::try_from(PredictOptions::default()).unwrap());
     defaults.insert("model".into(), toml::Value::try_from(ModelOptions::default()).unwrap());
-    let labels = [("offset".into(), 0.0.into()), ("strict".into(), false.into())];
+    let of = |table: &str, value| (table.to_owned(), value);
+    defaults.extend([
+        of("calibrate", toml::Value::try_from(CalibrateOptions::default()).unwrap()),
+        of("accuracy", toml::Value::try_from(AccuracyOptions::default()).unwrap()),
+        of("state", toml::Value::try_from(StateOptions::default()).unwrap()),
+        of("control", toml::Value::try_from(ControlOptions::default()).unwrap()),
+    ]);
+    let labels = [
+        ("offset".into(), 0.0.into()),
+        ("strict".into(), false.into()),
+        ("live".into(), false.into()),
+        ("clock".into(), crate::label::LabelClock::default().name().into()),
+        ("wait".into(), crate::label::WAIT.to_string().into()),
+    ];
     defaults.insert(
         "stream".into(),
         toml::Value::Table(
@@ -347,10 +371,41 @@ fn an_evaluation_refuses_what_a_daemon_refuses() {
 }
 
 #[test]
+fn what_calibrates_logs_keeps_and_listens_is_checked_before_anything_starts() {
+    for (text, why) in [
+        ("[calibrate]\nmethod = \"isotonic\"\n", "temperature"),
+        ("[calibrate]\nmin_evidence = 0\n", "calibrate.min_evidence"),
+        ("[calibrate]\ncoverage = 1.5\n", "calibrate.coverage"),
+        ("calibrate = { window = 3 }\n", "calibrate.window"),
+        ("[accuracy]\ninterval = \"0 s\"\n", "accuracy.interval"),
+        ("[accuracy]\npaht = \"log\"\n", "path"),
+        ("[state]\nevery = \"0 s\"\n", "state.every"),
+        ("[control]\nlisten = \"0.0.0.0:8710\"\n", "allow_remote"),
+        ("labels = { live = true }\n", "[control]"),
+        ("labels = { strict = true }\n", "live = true"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(why), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_stream_calibrates_as_the_global_table_says_unless_it_says_otherwise() {
+    let rest = "calibrate = { method = \"platt\" }\n[calibrate]\ncoverage = 0.8\n[accuracy]\npath = \"log\"\n";
+    let config = load(rest).unwrap();
+    let options = config.streams[0].calibrate.as_ref().unwrap();
+    assert_eq!(options.method, crate::calibrate::Method::Platt);
+    assert_eq!(options.coverage, Some(0.8));
+    assert!(config.accuracy.path.as_ref().unwrap().is_absolute());
+    assert!(load("").unwrap().streams[0].calibrate.is_none());
+}
+
+#[test]
 fn labels_are_a_path_or_a_table() {
     let plain = load("labels = \"x.csv\"\n").unwrap();
     let labels = plain.streams[0].labels.as_ref().unwrap();
-    assert!(labels.path.is_absolute() && labels.path.ends_with("x.csv"), "{labels:?}");
+    let path = labels.path.as_ref().unwrap();
+    assert!(path.is_absolute() && path.ends_with("x.csv"), "{labels:?}");
     let table = load(
         "labels = { path = \"x.eaf\", format = \"elan\", tier = \"gloss\", offset = -2, map = \"m.csv\" }\n",
     )

@@ -10,7 +10,7 @@ use super::fault::{Broken, Fault};
 use super::folder;
 use super::format::Format;
 use super::matching::{Ambiguous, Index, Match};
-use super::options::ReadOptions;
+use super::options::{LabelClock, ReadOptions};
 use super::read::{self, Source};
 use super::seconds;
 use super::text::{self, Lines};
@@ -209,6 +209,10 @@ impl<'a> Reading<'a> {
         beside: Option<&Classes>,
     ) -> Result<()> {
         let outcome = text::decode(bytes).and_then(|text| {
+            if self.options.clock == LabelClock::Wall && !format.has_times_of_day() {
+                let fault = format!("the format {format} counts from a recording's beginning and cannot give times of day (clock = \"wall\")");
+                return Err(Broken::whole(fault).remedy("write them as csv or span-map"));
+            }
             let classes = self.classes.as_ref().or(beside);
             let source = Source { name, text, options: self.options, classes };
             read::file(format, &source, &mut self.out)

@@ -117,6 +117,11 @@ impl Format {
         matches!(self, Format::Charades | Format::Ava)
     }
 
+    /// Whether its times may be times of day.
+    pub(super) fn has_times_of_day(self) -> bool {
+        matches!(self, Format::Csv | Format::SpanMap)
+    }
+
     /// The format of a text in a file called `name`; none if it looks like none
     /// of them.
     pub(super) fn detect(name: &str, text: &str) -> Option<Format> {

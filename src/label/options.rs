@@ -8,6 +8,31 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
+use crate::duration::HumanDuration;
+
+/// How long predictions wait for a label, where nothing else is said.
+pub const WAIT: HumanDuration = HumanDuration::seconds(600);
+
+/// Which clock the times of labels are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelClock {
+    /// The stream's own: seconds from its beginning.
+    #[default]
+    Stream,
+    /// The time of day, as the machine that runs the stream knows it.
+    Wall,
+}
+
+impl LabelClock {
+    /// Its name in a configuration and in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            LabelClock::Stream => "stream",
+            LabelClock::Wall => "wall",
+        }
+    }
+}
 
 /// How annotations are to be read. The default suits most files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,15 +58,33 @@ pub struct ReadOptions {
     /// Refuse a file that holds a [`Fault`](super::Fault) in place of leaving
     /// it out.
     pub strict: bool,
+    /// Which clock the times are on. The time of day, as RFC 3339 or in seconds
+    /// since 1970, is read from [`Format::Csv`] and [`Format::SpanMap`].
+    #[serde(skip_serializing_if = "is_stream")]
+    pub clock: LabelClock,
+}
+
+fn is_stream(clock: &LabelClock) -> bool {
+    *clock == LabelClock::Stream
 }
 
 /// Where labels are and how they are to be read: in a configuration
 /// `labels = "gate.csv"`, or a table with further keys
-/// (`labels = { path = "gate.eaf", tier = "events" }`).
+/// (`labels = { path = "gate.eaf", tier = "events" }`). They may also come while
+/// the stream runs (`labels = { live = true }`, `labels = { watch = "folder" }`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelSource {
-    /// A file or a folder.
-    pub path: PathBuf,
+    /// A file or a folder, read once at the start.
+    pub path: Option<PathBuf>,
+    /// Which clock their times are on; for labels that are sent, unless they
+    /// say otherwise themselves.
+    pub clock: LabelClock,
+    /// They may be sent to the control endpoint.
+    pub live: bool,
+    /// A folder in which label files appear.
+    pub watch: Option<PathBuf>,
+    /// How long a prediction waits for labels that are yet to come.
+    pub wait: HumanDuration,
     /// A CSV file `from,to` from labels to the model's classes.
     pub map: Option<PathBuf>,
     /// How to read it.
@@ -50,7 +93,47 @@ pub struct LabelSource {
 
 impl From<&Path> for LabelSource {
     fn from(path: &Path) -> Self {
-        LabelSource { path: path.to_owned(), map: None, read: ReadOptions::default() }
+        LabelSource {
+            path: Some(path.to_owned()),
+            clock: LabelClock::Stream,
+            live: false,
+            watch: None,
+            wait: WAIT,
+            map: None,
+            read: ReadOptions::default(),
+        }
+    }
+}
+
+impl LabelSource {
+    /// Whether labels may come while the stream runs, so that predictions have
+    /// to wait for them.
+    pub fn still_come(&self) -> bool {
+        self.live || self.watch.is_some()
+    }
+
+    /// Whether the values make sense together.
+    ///
+    /// # Errors
+    /// The key, and what is wrong with it.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.path.is_none() && !self.still_come() {
+            let fault = "nothing says where labels come from; expected path = \"a file\", live = true or watch = \"a folder\"";
+            return Err(("path", fault.into()));
+        }
+        for (key, path) in [("path", &self.path), ("watch", &self.watch)] {
+            if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                return Err((key, "it is empty; expected a path".into()));
+            }
+        }
+        if self.still_come() && self.wait.0.is_zero() {
+            let fault = "no label could come in no time at all; expected a longer time";
+            return Err(("wait", fault.into()));
+        }
+        if !self.read.offset.is_finite() {
+            return Err(("offset", "it is no number; expected seconds".into()));
+        }
+        Ok(())
     }
 }
 
@@ -58,7 +141,14 @@ impl From<&Path> for LabelSource {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
-    path: PathBuf,
+    path: Option<PathBuf>,
+    #[serde(default)]
+    clock: LabelClock,
+    #[serde(default)]
+    live: bool,
+    watch: Option<PathBuf>,
+    #[serde(default = "wait")]
+    wait: HumanDuration,
     format: Option<Format>,
     fps: Option<f64>,
     column: Option<String>,
@@ -72,6 +162,10 @@ struct Keys {
     strict: bool,
 }
 
+fn wait() -> HumanDuration {
+    WAIT
+}
+
 impl<'de> Deserialize<'de> for LabelSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextOrTable;
@@ -79,7 +173,7 @@ impl<'de> Deserialize<'de> for LabelSource {
             type Value = LabelSource;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a file of labels, or a table with its path")
+                f.write_str("a file of labels, or a table of where they come from")
             }
 
             fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<LabelSource, E> {
@@ -90,6 +184,10 @@ impl<'de> Deserialize<'de> for LabelSource {
                 let keys = Keys::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(LabelSource {
                     path: keys.path,
+                    clock: keys.clock,
+                    live: keys.live,
+                    watch: keys.watch,
+                    wait: keys.wait,
                     map: keys.map,
                     read: ReadOptions {
                         format: keys.format,
@@ -100,6 +198,7 @@ impl<'de> Deserialize<'de> for LabelSource {
                         classes: keys.classes,
                         offset: keys.offset,
                         strict: keys.strict,
+                        clock: keys.clock,
                     },
                 })
             }
@@ -146,6 +245,45 @@ fn part(word: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Deserialize)]
+    struct Stream {
+        labels: LabelSource,
+    }
+
+    fn source(toml: &str) -> LabelSource {
+        toml::from_str::<Stream>(&format!("labels = {toml}")).unwrap().labels
+    }
+
+    #[test]
+    fn labels_may_come_from_a_file_a_folder_or_the_endpoint() {
+        let plain = source("\"x.csv\"");
+        assert_eq!((plain.clock, plain.still_come()), (LabelClock::Stream, false));
+        let wall = source("{ path = \"x.csv\", clock = \"wall\" }");
+        assert_eq!((wall.clock, wall.read.clock), (LabelClock::Wall, LabelClock::Wall));
+        let live = source("{ live = true, wait = \"2 min\" }");
+        assert_eq!((live.still_come(), live.wait), (true, HumanDuration::seconds(120)));
+        let watch = source("{ watch = \"in\" }");
+        assert_eq!((watch.still_come(), watch.wait), (true, WAIT));
+        for sound in [plain, wall, live, watch] {
+            assert_eq!(sound.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_table_that_brings_no_labels_is_refused() {
+        for (toml, key) in [
+            ("{ clock = \"wall\" }", "path"),
+            ("{ live = false }", "path"),
+            ("{ path = \"\" }", "path"),
+            ("{ watch = \"\" }", "watch"),
+            ("{ live = true, wait = \"0 s\" }", "wait"),
+            ("{ path = \"x.csv\", offset = nan }", "offset"),
+        ] {
+            assert_eq!(source(toml).check().unwrap_err().0, key, "{toml}");
+        }
+        assert!(toml::from_str::<Stream>("labels = { path = \"x\", clock = \"sun\" }").is_err());
+    }
 
     #[test]
     fn splits_are_taken_apart() {

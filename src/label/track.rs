@@ -51,6 +51,40 @@ impl Track {
         &self.spans
     }
 
+    /// Takes one more span.
+    pub(super) fn insert(&mut self, span: Span) {
+        self.longest = self.longest.max(span.end - span.start);
+        let order = |s: &Span| s.start.total_cmp(&span.start).then(s.end.total_cmp(&span.end));
+        let at = self.spans.partition_point(|s| order(s).is_le());
+        self.spans.insert(at, span);
+    }
+
+    /// Takes more spans, in any order.
+    pub(super) fn extend(&mut self, spans: impl IntoIterator<Item = Span>) {
+        self.spans.extend(spans);
+        *self = Track::new(std::mem::take(&mut self.spans));
+    }
+
+    /// Drops the spans that ended at or before `t` seconds.
+    pub(super) fn forget_before(&mut self, t: f64) {
+        self.spans.retain(|span| span.end > t);
+    }
+
+    /// Drops the earliest spans but for the last `most`.
+    pub(super) fn keep_last(&mut self, most: usize) {
+        let surplus = self.spans.len().saturating_sub(most);
+        self.spans.drain(..surplus);
+    }
+
+    /// Every span that shares some time with `start <= t < end`, in order of
+    /// their start.
+    pub(super) fn spans_over(&self, start: f64, end: f64) -> impl Iterator<Item = &Span> {
+        let first = self.spans.partition_point(|s| s.start < start - self.longest);
+        let after = self.spans.partition_point(|s| s.start < end);
+        let among = self.spans.get(first..after).unwrap_or_default();
+        among.iter().filter(move |s| start < s.end)
+    }
+
     /// Every span that holds at `t` seconds, in order of their start.
     pub fn spans_at(&self, t: f64) -> impl Iterator<Item = &Span> {
         let first = self.spans.partition_point(|s| s.start < t - self.longest);
@@ -133,6 +167,26 @@ mod tests {
         assert_eq!(track.label_at(9.0), Some("rain"));
         assert_eq!(track.first_overlap().unwrap().1.label, "car");
         assert!(two().first_overlap().is_none());
+    }
+
+    #[test]
+    fn a_track_grows_and_forgets() {
+        let mut track = two();
+        track.insert(Span { start: 1.0, end: 3.0, label: "nod".into() });
+        assert_eq!(track.spans().iter().map(|s| s.start).collect::<Vec<_>>(), [0.0, 1.0, 2.0]);
+        track.extend([Span { start: 0.5, end: 0.7, label: "tap".into() }]);
+        assert_eq!(track.label_at(0.6), Some("tap"));
+        let over = |track: &Track, start, end| -> Vec<String> {
+            track.spans_over(start, end).map(|s| s.label.clone()).collect()
+        };
+        assert_eq!(over(&track, 2.5, 2.6), ["nod", "wave"]);
+        assert_eq!(over(&track, 0.0, 1.0), ["idle", "tap"]);
+        assert_eq!(over(&track, 5.5, 9.0), [""; 0]);
+        assert_eq!(track.label_at(1.5), Some("nod"));
+        track.forget_before(2.0);
+        assert_eq!(over(&track, 0.0, 9.0), ["nod", "wave"]);
+        track.keep_last(1);
+        assert_eq!(over(&track, 0.0, 9.0), ["wave"]);
     }
 
     #[test]

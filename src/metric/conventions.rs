@@ -96,6 +96,13 @@ impl Options {
         Ok(())
     }
 
+    /// Multi-label: whether `class` is predicted with the probability `p`. Its
+    /// own threshold, where it has one, is reached; the common one is passed.
+    pub(super) fn predicts(&self, class: usize, p: f64, thresholds: Option<&[f64]>) -> bool {
+        let own = thresholds.and_then(|thresholds| thresholds.get(class));
+        own.map_or(p > self.threshold, |&own| p >= own)
+    }
+
     /// The k that mean something among `classes` classes, in order, each once.
     pub(super) fn ks(&self, classes: usize) -> Vec<usize> {
         let mut ks: Vec<usize> = self.top_k.iter().copied().filter(|&k| k <= classes).collect();

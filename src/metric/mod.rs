@@ -2,7 +2,7 @@
 //! functions and accumulators that know nothing of streams or models.
 //!
 //! A [`Set`] holds samples; [`summary()`] gives every figure of it, exactly.
-//! [`Running`] takes a stream in bounded memory, and [`Events`] what only
+//! [`Running`] takes a stream in bounded memory, [`Sliding`] its last samples, and [`Events`] what only
 //! untrimmed streams have. [`intervals`] and [`paired`] say how sure a figure and
 //! a difference are, [`McNemar`] whether two models err alike.
 //!
@@ -12,6 +12,7 @@
 //! untrimmed stream is the AP of a multi-label [`Set`] with one sample for each
 //! prediction.
 
+mod activation;
 mod average;
 mod bins;
 mod bootstrap;
@@ -26,11 +27,13 @@ mod rank;
 mod resample;
 mod running;
 mod set;
+mod sliding;
 mod spread;
 mod summary;
 mod tally;
 mod topk;
 
+pub use activation::activate;
 pub use average::Averages;
 pub use bins::Bin;
 pub use bootstrap::{Bootstrap, Interval};
@@ -45,6 +48,7 @@ pub use mcnemar::McNemar;
 pub use resample::{Figure, FigureDifference, FigureInterval, intervals, paired};
 pub use running::{BoundedAverages, Running, RunningSummary};
 pub use set::{Set, Truth};
+pub use sliding::{Sliding, SlidingSummary};
 pub use summary::{
     Calibration, ClassFigures, ConfidenceBin, Summary, confidence_histogram, confusion, summary,
 };

@@ -18,8 +18,10 @@ use crate::error::Result;
 #[derive(Clone, Debug)]
 pub struct Running {
     task: Task,
+    classes: usize,
     conventions: Conventions,
     tally: Tally,
+    /// Empty without ranking figures.
     histograms: Vec<Histogram>,
     only_first: bool,
     scores: Vec<f64>,
@@ -70,7 +72,7 @@ pub struct RunningSummary {
 }
 
 /// A ranking figure over classes, each with its range.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BoundedAverages {
     /// The mean over classes as the chosen library gives it.
     #[serde(rename = "macro")]
@@ -91,11 +93,24 @@ impl Running {
     pub fn new(task: Task, classes: usize, options: &Options) -> Result<Self> {
         options.check()?;
         check_classes(task, classes)?;
+        let histograms = vec![Histogram::new(); classes];
+        Ok(Running { histograms, ..Self::without_ranks(task, classes, options)? })
+    }
+
+    /// The same without average precision and AUROC: then a class takes bytes, not
+    /// kilobytes, and those two are undefined.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn without_ranks(task: Task, classes: usize, options: &Options) -> Result<Self> {
+        options.check()?;
+        check_classes(task, classes)?;
         Ok(Running {
             task,
+            classes,
             conventions: options.conventions,
             tally: Tally::new(task, classes, options),
-            histograms: vec![Histogram::new(); classes],
+            histograms: Vec::new(),
             only_first: true,
             scores: Vec::with_capacity(classes),
             truth: Vec::new(),
@@ -107,13 +122,26 @@ impl Running {
     /// # Errors
     /// As [`Set::push`](super::Set::push); the sample is then not counted.
     pub fn add<S: Copy + Into<f64>>(&mut self, truth: Truth<'_>, scores: &[S]) -> Result<()> {
+        self.add_at(truth, scores, None)
+    }
+
+    /// The same where, in a multi-label task, each class has a threshold of its
+    /// own: it is predicted where its probability reaches that.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_at<S: Copy + Into<f64>>(
+        &mut self,
+        truth: Truth<'_>,
+        scores: &[S],
+        thresholds: Option<&[f64]>,
+    ) -> Result<()> {
         self.scores.clear();
         self.truth.clear();
-        let classes = self.histograms.len();
-        append_scores(&mut self.scores, scores, classes)
-            .and_then(|()| append_truth(&mut self.truth, truth, self.task, classes))
+        append_scores(&mut self.scores, scores, self.classes)
+            .and_then(|()| append_truth(&mut self.truth, truth, self.task, self.classes))
             .map_err(|fault: Fault| fault.error("scoring a prediction".to_owned()))?;
-        self.tally.add(&self.scores, &self.truth);
+        self.tally.add(&self.scores, &self.truth, thresholds);
         self.only_first &= self.task == Task::SingleLabel && self.truth == [0];
         let mut classes = self.truth.iter().map(|&class| class as usize).peekable();
         let histograms = self.histograms.iter_mut().zip(&self.scores).enumerate();
@@ -161,6 +189,9 @@ impl Running {
         figure: fn(&Histogram) -> Option<Bounded>,
         undefined: impl Fn(&Rank) -> Option<f64>,
     ) -> BoundedAverages {
+        if self.histograms.is_empty() {
+            return BoundedAverages::default();
+        }
         let nothing = Rank { positives: 0, negatives: 0, ap: None, auroc: None, auprc: None };
         let fallback = undefined(&nothing).map(Bounded::exactly);
         let of = |histogram: &Histogram| figure(histogram).or(fallback);
@@ -257,6 +288,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn without_ranks_all_else_is_the_same() {
+        let options = Options::default();
+        let mut with = Running::new(Task::SingleLabel, 3, &options).unwrap();
+        let mut without = Running::without_ranks(Task::SingleLabel, 3, &options).unwrap();
+        for i in 0..30usize {
+            let scores = [0.5, 0.3, 0.2].map(|p| p * (1.0 - 0.01 * i as f64));
+            with.add(Truth::Class(i % 3), &scores).unwrap();
+            without.add(Truth::Class(i % 3), &scores).unwrap();
+        }
+        let (with, without) = (with.summary(), without.summary());
+        assert_eq!(without.auroc, BoundedAverages::default());
+        let none = BoundedAverages::default;
+        assert_eq!(RunningSummary { average_precision: none(), auroc: none(), ..with }, without);
+    }
+
+    #[test]
+    fn a_class_may_have_a_threshold_of_its_own() {
+        let mut running = Running::new(Task::MultiLabel, 2, &Options::default()).unwrap();
+        running.add_at(Truth::Classes(&[0]), &[0.3, 0.8], Some(&[0.3, 0.9])).unwrap();
+        assert_eq!(running.summary().accuracy, 1.0);
+        running.add(Truth::Classes(&[0]), &[0.3, 0.8]).unwrap();
+        assert_eq!(running.summary().accuracy, 0.5);
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub fn summary(set: &Set, options: &Options) -> Result<Summary> {
     }
     let (task, conventions) = (set.task(), options.conventions);
     let mut tally = Tally::new(task, set.classes(), options);
-    set.rows().for_each(|(scores, truth)| tally.add(scores, truth));
+    set.rows().for_each(|(scores, truth)| tally.add(scores, truth, None));
     let ranks = rank_classes(set);
     let pooled = rank_pooled(set);
     let counts = &tally.counts;

@@ -3,7 +3,7 @@
 
 use super::average::ratio;
 use super::bins::{EqualWidth, Fill, expected_error, greatest_error};
-use super::conventions::{Conventions, Options, Task};
+use super::conventions::{Options, Task};
 use super::counts::Counts;
 use super::set::argmax;
 use super::topk::{self, TopK};
@@ -16,8 +16,7 @@ const EPSILON: f64 = f64::EPSILON;
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     task: Task,
-    conventions: Conventions,
-    threshold: f64,
+    options: Options,
     ks: Vec<usize>,
     width: EqualWidth,
     pub samples: u64,
@@ -41,8 +40,7 @@ impl Tally {
         let width = EqualWidth::new(options.bins, options.conventions);
         Tally {
             task,
-            conventions: options.conventions,
-            threshold: options.threshold,
+            options: options.clone(),
             samples: 0,
             right: 0,
             with_truth: 0,
@@ -58,10 +56,10 @@ impl Tally {
     }
 
     /// Takes one sample: a probability for each class and the true classes,
-    /// ascending.
-    pub fn add(&mut self, scores: &[f64], truth: &[u32]) {
+    /// ascending. Multi-label: classes may have `thresholds` of their own.
+    pub fn add(&mut self, scores: &[f64], truth: &[u32], thresholds: Option<&[f64]>) {
         self.samples += 1;
-        if let Some(rank) = topk::rank(scores, truth, self.task, self.conventions) {
+        if let Some(rank) = topk::rank(scores, truth, self.task, self.options.conventions) {
             self.with_truth += 1;
             for (hits, &k) in self.k_hits.iter_mut().zip(&self.ks) {
                 *hits += u64::from(rank < k);
@@ -75,7 +73,7 @@ impl Tally {
             self.class_fills[class][bin].add(p, is_true, 1);
             self.counts[class].support += u64::from(is_true);
             if self.task == Task::MultiLabel {
-                let predicted = p > self.threshold;
+                let predicted = self.options.predicts(class, p, thresholds);
                 self.counts[class].predicted += u64::from(predicted);
                 self.counts[class].hits += u64::from(predicted && is_true);
                 right &= predicted == is_true;
@@ -195,7 +193,7 @@ mod tests {
 
     fn single(rows: &[(u32, [f64; 3])]) -> Tally {
         let mut tally = Tally::new(Task::SingleLabel, 3, &Options::default());
-        rows.iter().for_each(|(truth, scores)| tally.add(scores, &[*truth]));
+        rows.iter().for_each(|(truth, scores)| tally.add(scores, &[*truth], None));
         tally
     }
 
@@ -218,9 +216,9 @@ mod tests {
     #[test]
     fn multi_label_accuracy_is_the_whole_set_of_labels() {
         let mut tally = Tally::new(Task::MultiLabel, 2, &Options::default());
-        tally.add(&[0.9, 0.2], &[0]);
-        tally.add(&[0.9, 0.6], &[0]);
-        tally.add(&[0.5, 0.1], &[]);
+        tally.add(&[0.9, 0.2], &[0], None);
+        tally.add(&[0.9, 0.6], &[0], None);
+        tally.add(&[0.5, 0.1], &[], None);
         assert_eq!(tally.accuracy(), 2.0 / 3.0);
         assert_eq!(tally.hamming_accuracy(), Some(5.0 / 6.0));
         // The sample without a label says nothing about top-k.

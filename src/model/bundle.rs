@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::manifest::{Manifest, Run};
 use super::origin::Origin;
-use super::{Mode, Output, Task, labels};
+use super::{Mode, Output, Task, calibration, labels};
+use crate::calibrate::Parameters;
 use crate::clip::InputSpec;
 use crate::error::{Error, Result};
 
@@ -48,6 +49,14 @@ impl Bundle {
         let text = origin.read_text(&manifest.labels, TEXT_LIMIT)?;
         let labels =
             labels::parse(&text, &format!("reading {}", origin.describe(&manifest.labels)))?;
+        if let Some(calibration) = &manifest.calibration {
+            let fault = calibration.parameters.check(labels.len(), manifest.task);
+            fault.map_err(|(key, fault)| {
+                let doing = format!("reading {}", origin.describe("model.toml"));
+                Error::config(doing, format!("calibration.{key}: {fault}"))
+                    .remedy("fit it again with `kinewatch calibrate`, or take the table out")
+            })?;
+        }
         let bundle = Bundle { origin, manifest, labels };
         for mode in bundle.modes() {
             bundle.origin.check(bundle.file(*mode).0, ONNX_LIMIT)?;
@@ -135,6 +144,63 @@ impl Bundle {
     /// Once the model is loaded it was verified.
     pub fn sha256(&self, mode: Mode) -> Option<&str> {
         self.file(mode).1
+    }
+
+    /// How to correct the probabilities of the network that serves `mode`: the
+    /// bundle's `[calibration]`, if it has one and that was fitted on this network.
+    pub fn calibration(&self, mode: Mode) -> Option<&Parameters> {
+        let calibration = self.manifest.calibration.as_ref()?;
+        calibration.is_for(self.sha256(mode)).then_some(&calibration.parameters)
+    }
+
+    /// The bundle's `model.toml` with a `[calibration]` of `parameters` for the
+    /// network that serves `mode`; `notes` stand in it as comments.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config): it cannot be read, or has a
+    /// `[calibration]` that cannot be told from its other lines.
+    pub fn calibrated(
+        &self,
+        mode: Mode,
+        parameters: &Parameters,
+        notes: &[String],
+    ) -> Result<String> {
+        let text = self.origin.read_text("model.toml", TEXT_LIMIT)?;
+        calibration::write_into(&text, parameters, self.sha256(mode), notes).map_err(|fault| {
+            Error::config(format!("editing {}", self.origin.describe("model.toml")), fault)
+                .remedy("take its [calibration] out by hand, and calibrate again")
+        })
+    }
+
+    /// Hands `write` every file of the bundle but `model.toml`, with its name: those
+    /// that it speaks of, the networks verified, and what lies beside them (a licence,
+    /// a README).
+    ///
+    /// # Errors
+    /// What `write` gives; a file that cannot be read or is not what `model.toml`
+    /// says.
+    pub fn each_file(&self, write: &mut dyn FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
+        let labels = self.manifest.labels.as_str();
+        write(labels, &self.origin.read(labels, TEXT_LIMIT)?)?;
+        let mut done = vec!["model.toml", labels];
+        for mode in self.modes() {
+            let file = self.file(*mode).0;
+            if !done.contains(&file) {
+                write(file, &self.onnx(*mode)?)?;
+                done.push(file);
+            }
+        }
+        for name in self.origin.names()? {
+            if !done.contains(&name.as_str()) {
+                write(&name, &self.origin.read(&name, ONNX_LIMIT)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its files lie in `folder`.
+    pub fn is_in(&self, folder: &Path) -> bool {
+        self.origin.is(folder)
     }
 
     /// The ONNX file that serves `mode`, with its SHA-256 as the bundle gives it.

@@ -4,18 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::Calibration;
 use crate::clip::InputSpec;
 use crate::error::{Error, Result};
-
-/// Whether exactly one class is true at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// One class at a time: softmax over the logits.
-    SingleLabel,
-    /// Any number of classes at a time: a sigmoid for each logit.
-    MultiLabel,
-}
+use crate::metric::Task;
 
 /// What the network's output holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +77,7 @@ pub(super) struct Manifest {
     pub input: InputSpec,
     #[serde(default)]
     pub run: Run,
+    pub calibration: Option<Calibration>,
 }
 
 /// `[run]`.

@@ -6,6 +6,7 @@
 //! over one stream, with the stream's own clip or state.
 
 mod bundle;
+mod calibration;
 mod classifier;
 mod labels;
 mod loaded;
@@ -20,6 +21,8 @@ mod window;
 pub use bundle::Bundle;
 pub use classifier::Classifier;
 pub use loaded::{Model, inspect};
-pub use manifest::{Mode, Output, Task};
+pub use manifest::{Mode, Output};
+
+pub use crate::metric::Task;
 pub use network::{Facts, Tensor};
 pub use options::ModelOptions;

@@ -74,6 +74,41 @@ impl Origin {
         }
     }
 
+    /// The files that lie side by side in it, sorted; not hidden ones, nor what
+    /// lies in folders.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let Origin::Folder(folder) = self else {
+            return Ok(CAMERA_EVENTS.iter().map(|(name, _)| (*name).to_owned()).collect());
+        };
+        let list = || -> std::io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in std::fs::read_dir(folder)? {
+                let entry = entry?;
+                if let Ok(name) = entry.file_name().into_string()
+                    && !name.starts_with('.')
+                    && entry.path().is_file()
+                {
+                    names.push(name);
+                }
+            }
+            names.sort();
+            Ok(names)
+        };
+        let doing = format!("reading the folder \"{}\"", folder.display());
+        list().map_err(|error| unreadable(&doing, folder, error))
+    }
+
+    /// Whether it is this folder, by whatever way it is named.
+    pub fn is(&self, other: &Path) -> bool {
+        match self {
+            Origin::Embedded => false,
+            Origin::Folder(folder) => match (folder.canonicalize(), other.canonicalize()) {
+                (Ok(folder), Ok(other)) => folder == other,
+                _ => false,
+            },
+        }
+    }
+
     /// The file's text.
     pub fn read_text(&self, file: &str, limit: u64) -> Result<String> {
         let bytes = self.read(file, limit)?.into_owned();

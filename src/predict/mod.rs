@@ -1,6 +1,7 @@
 //! Logits to predictions: probabilities, smoothing over time, the top k,
 //! abstaining, and events with a start and an end.
 
+mod drift;
 mod events;
 mod options;
 mod prediction;
@@ -8,6 +9,7 @@ mod predictor;
 mod probability;
 mod smoother;
 
+pub use drift::Drift;
 pub use options::{EventOptions, PredictOptions, SmoothOptions};
 pub use prediction::{EndedBy, Event, EventKind, Prediction, Scored};
 pub use predictor::{Moment, Predictor};

@@ -36,6 +36,10 @@ pub struct Prediction {
     pub label: Option<String>,
     /// The k most probable classes, most probable first.
     pub top: Vec<Scored>,
+    /// The prediction set: classes among which the truth is as often as was
+    /// asked for, most probable first. `None` without sets, or before they mean
+    /// something.
+    pub set: Option<Vec<String>>,
     /// The label of the event that is on.
     pub event: Option<String>,
     /// What was really there at `t`, for a labelled stream: no label, one, or
@@ -66,7 +70,6 @@ struct PredictionLine {
     at: String,
     label: Option<String>,
     top: Vec<Scored>,
-    /// Prediction set; always null while nothing calibrates the probabilities.
     set: Option<Vec<String>>,
     event: Option<String>,
     truth: Option<Vec<String>>,
@@ -88,7 +91,7 @@ impl From<Prediction> for PredictionLine {
             at: p.at,
             label: p.label,
             top: p.top,
-            set: None,
+            set: p.set,
             event: p.event,
             truth: p.truth,
             delay_s: p.delay_s,

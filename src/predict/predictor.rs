@@ -42,6 +42,9 @@ pub struct Predictor {
     smoother: Option<Smoother>,
     events: Option<Events>,
     seq: u64,
+    /// As the model has them.
+    own: Vec<f32>,
+    /// Calibrated and smoothed.
     probabilities: Vec<f32>,
     order: Vec<usize>,
 }
@@ -65,30 +68,49 @@ impl Predictor {
             smoother: options.smooth.as_ref().map(|s| Smoother::new(s.half_life.0)),
             events: options.events.as_ref().map(|e| Events::new(e, labels, task)),
             seq: 0,
+            own: vec![0.0; labels.len()],
             probabilities: vec![0.0; labels.len()],
             order: (0..labels.len()).collect(),
         }
     }
 
-    /// The prediction for `logits` (one value a label). Each call takes the
-    /// next sequence number.
+    /// The prediction for `values`, what the model gave (one a label), with the
+    /// model's own probabilities.
+    ///
+    /// # Errors
+    /// As [`check`](Predictor::check); no sequence number is taken.
+    pub fn next(&mut self, values: &[f32], moment: Moment) -> Result<Prediction> {
+        self.check(values)?;
+        let mut own = std::mem::take(&mut self.own);
+        probabilities(values, self.task, self.output, &mut own);
+        let prediction = self.take(&own, moment);
+        self.own = own;
+        Ok(prediction)
+    }
+
+    /// Refuses what no prediction can be made of.
     ///
     /// # Errors
     /// [`Kind::Data`](crate::error::Kind::Data): a value is not finite, or
     /// there is not one for each label.
-    pub fn next(&mut self, logits: &[f32], moment: Moment) -> Result<Prediction> {
+    pub fn check(&self, values: &[f32]) -> Result<()> {
         let doing = || format!("reading what the model says about stream \"{}\"", self.stream);
-        if logits.len() != self.labels.len() {
-            let fault = format!("{} values for {} labels", logits.len(), self.labels.len());
+        if values.len() != self.labels.len() {
+            let fault = format!("{} values for {} labels", values.len(), self.labels.len());
             return Err(Error::data(doing(), fault));
         }
-        if let Some(bad) = logits.iter().position(|z| !z.is_finite()) {
-            let fault = format!("the value for \"{}\" is {}", self.labels[bad], logits[bad]);
+        if let Some(bad) = values.iter().position(|z| !z.is_finite()) {
+            let fault = format!("the value for \"{}\" is {}", self.labels[bad], values[bad]);
             return Err(Error::data(doing(), fault)
                 .remedy("export the model again; its weights or its input range are broken"));
         }
+        Ok(())
+    }
 
-        probabilities(logits, self.task, self.output, &mut self.probabilities);
+    /// The prediction for `probabilities` (one a label), calibrated or not. Each
+    /// call takes the next sequence number.
+    pub fn take(&mut self, probabilities: &[f32], moment: Moment) -> Prediction {
+        self.probabilities.copy_from_slice(probabilities);
         if let Some(smoother) = &mut self.smoother {
             smoother.smooth(moment.t, &mut self.probabilities);
         }
@@ -103,7 +125,7 @@ impl Predictor {
 
         let seq = self.seq;
         self.seq += 1;
-        Ok(Prediction {
+        Prediction {
             stream: self.stream.clone(),
             seq,
             t: seconds(moment.t),
@@ -111,6 +133,7 @@ impl Predictor {
             at: moment.at,
             label: top.first().filter(|best| best.p >= self.abstain).map(|best| best.label.clone()),
             top,
+            set: None,
             event: event.map(|class| self.labels[class].clone()),
             truth: None,
             delay_s: seconds(moment.delay),
@@ -118,7 +141,7 @@ impl Predictor {
             skipped: moment.skipped,
             reset: moment.reset,
             clip_top1: None,
-        })
+        }
     }
 
     /// The class index of the last prediction's most probable class.

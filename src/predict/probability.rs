@@ -1,5 +1,7 @@
-//! Logits to probabilities.
+//! What a model gives, to probabilities.
 
+use crate::calibrate;
+use crate::metric;
 use crate::model::{Output, Task};
 
 /// Writes the probabilities of `values` into `out` (same length): softmax for a
@@ -8,32 +10,13 @@ use crate::model::{Output, Task};
 pub(super) fn probabilities(values: &[f32], task: Task, output: Output, out: &mut [f32]) {
     match (output, task) {
         (Output::Probabilities, _) => out.copy_from_slice(values),
-        (Output::Logits, Task::SingleLabel) => softmax(values, out),
+        (Output::Logits, Task::SingleLabel) => {
+            calibrate::probabilities(values, metric::Task::SingleLabel, out);
+        }
         (Output::Logits, Task::MultiLabel) => {
-            for (p, &z) in out.iter_mut().zip(values) {
-                *p = logistic(z);
-            }
+            calibrate::probabilities(values, metric::Task::MultiLabel, out);
         }
     }
-}
-
-/// Shifted by the greatest logit, so that no exponential overflows.
-fn softmax(logits: &[f32], out: &mut [f32]) {
-    let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0f64;
-    for (p, &z) in out.iter_mut().zip(logits) {
-        *p = (z - greatest).exp();
-        sum += f64::from(*p);
-    }
-    for p in out.iter_mut() {
-        *p = (f64::from(*p) / sum) as f32;
-    }
-}
-
-/// 1 / (1 + e^-z), on the side where the exponential is at most 1.
-fn logistic(z: f32) -> f32 {
-    let e = (-z.abs()).exp();
-    if z >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::clip::{Feed, InputSpec, Preprocessed};
 use crate::clock::SystemClock;
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
+use crate::label::{LabelClock, Truths};
 use crate::model::Model;
 use crate::predict::PredictOptions;
 use crate::report::store::{Store, Truth, VideoHeader};
@@ -199,7 +200,12 @@ impl Shared<'_> {
             classifier: self.model.classifier()?,
             model,
             predict: self.predict.clone(),
-            track: truth::track(truth),
+            truths: truth::track(truth)
+                .map(|track| Truths::new(&video.id).with_track(track, LabelClock::Stream)),
+            calibrate: None,
+            accuracy: None,
+            log: None,
+            keeping: None,
             sinks: self.sinks.clone(),
             observer: Some(Box::new(collector.clone())),
             clock: Arc::new(SystemClock),

@@ -85,7 +85,7 @@ pub fn run(
             None => left.push(video),
         }
     }
-    let facts = ModelFacts::from(model.bundle());
+    let facts = ModelFacts::of(model.bundle(), model.mode());
     let shared = Shared {
         model,
         warm_up: model.classifier()?.warm_up().max(1),

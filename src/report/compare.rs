@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::evaluation::{Evaluation, metric_task};
+use super::evaluation::Evaluation;
 use super::json;
 use super::merged::Merged;
 use super::metrics::{Level, Metrics};
@@ -223,7 +223,7 @@ fn restricted(set: &Set, videos: &BTreeSet<&String>, order: &[usize]) -> Result<
         let scores: Vec<f64> = order.iter().map(|&old| set.scores(i)[old]).collect();
         let mut classes: Vec<usize> = set.truth(i).iter().map(|&c| back[c as usize]).collect();
         classes.sort_unstable();
-        match (set.task() == metric_task(Task::SingleLabel), classes.as_slice()) {
+        match (set.task() == Task::SingleLabel, classes.as_slice()) {
             (true, &[class]) => out.push(video, Truth::Class(class), &scores)?,
             _ => out.push(video, Truth::Classes(&classes), &scores)?,
         }

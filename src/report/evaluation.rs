@@ -230,7 +230,7 @@ impl Scored {
 impl<'a> Pass<'a> {
     fn new(run: &'a Run, measure: &'a Measure, timed: bool) -> Result<Self> {
         let count = run.model.labels.len();
-        let task = metric_task(run.model.task);
+        let task = run.model.task;
         let set = || Set::new(task, count);
         let videos = Aggregate::ALL.map(|how| set().map(|set| (how, set)));
         Ok(Pass {
@@ -422,18 +422,9 @@ impl<'a> Pass<'a> {
             clip: clip.map(|(_, pictures)| pictures),
             video: video.map(|(_, pictures)| pictures),
             mistakes: self.worst.into_vec(),
-            video_set: video_set
-                .map_or_else(|| Set::new(metric_task(task), self.clip.classes()), Ok)?,
+            video_set: video_set.map_or_else(|| Set::new(task, self.clip.classes()), Ok)?,
             clip_set: self.clip,
         })
-    }
-}
-
-/// The metrics' word for a task.
-pub(super) fn metric_task(task: Task) -> metric::Task {
-    match task {
-        Task::SingleLabel => metric::Task::SingleLabel,
-        Task::MultiLabel => metric::Task::MultiLabel,
     }
 }
 

@@ -6,12 +6,16 @@
 //! store ──► evaluation ──► metrics.json, clips.csv, videos.csv
 //!           (one pass)  └► charts ──► report.html, figures/
 //! ```
+//!
+//! The accuracy log of a running daemon is read here too, into a page of its own.
 
+mod accuracy;
 mod aggregate;
-mod chart;
+pub mod chart;
 mod compare;
 mod evaluation;
 mod figures;
+mod fit;
 mod frames;
 mod json;
 mod merged;
@@ -27,9 +31,11 @@ mod temperature;
 mod timeline;
 mod truth;
 
+pub use accuracy::{AccuracyOutcome, holds_logs, write_accuracy};
 pub use aggregate::Aggregate;
 pub use compare::{Compared, Comparison, Pair, PairLevel, compare};
 pub use evaluation::Measure;
+pub use fit::{Figures as FitFigures, Fit, FitOptions, Fold, fit};
 pub use metrics::Metrics;
 pub use output::{Outcome, ReportOptions, write};
 pub use store::{

@@ -1,5 +1,6 @@
 //! What the network gave, as probabilities and as logits, in double precision.
 
+use crate::metric;
 use crate::model::{Output, Task};
 
 /// Probabilities nearer to 0 (or 1) than this count as this near when they are
@@ -11,10 +12,9 @@ const NEAREST: f64 = 1e-12;
 /// probabilities itself, those, cut to 0 … 1.
 pub(super) fn probabilities(values: &[f32], task: Task, output: Output) -> Vec<f64> {
     let values = values.iter().map(|&z| f64::from(z));
-    match (output, task) {
-        (Output::Probabilities, _) => values.map(|p| p.clamp(0.0, 1.0)).collect(),
-        (Output::Logits, Task::SingleLabel) => softmax(&values.collect::<Vec<_>>()),
-        (Output::Logits, Task::MultiLabel) => values.map(logistic).collect(),
+    match output {
+        Output::Probabilities => values.map(|p| p.clamp(0.0, 1.0)).collect(),
+        Output::Logits => activate(&values.collect::<Vec<_>>(), task),
     }
 }
 
@@ -42,25 +42,9 @@ pub(super) fn logit(p: f64, task: Task) -> f64 {
 
 /// Logits to probabilities.
 pub(super) fn activate(logits: &[f64], task: Task) -> Vec<f64> {
-    match task {
-        Task::SingleLabel => softmax(logits),
-        Task::MultiLabel => logits.iter().copied().map(logistic).collect(),
-    }
-}
-
-/// Shifted by the greatest logit, so that no exponential overflows.
-fn softmax(logits: &[f64]) -> Vec<f64> {
-    let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut p: Vec<f64> = logits.iter().map(|z| (z - greatest).exp()).collect();
-    let sum: f64 = p.iter().sum();
-    p.iter_mut().for_each(|p| *p /= sum);
+    let mut p = logits.to_vec();
+    metric::activate(&mut p, task);
     p
-}
-
-/// 1 / (1 + e^-z), on the side where the exponential is at most 1.
-fn logistic(z: f64) -> f64 {
-    let e = (-z.abs()).exp();
-    if z >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
 
 /// The greatest value's place; the first among equals, as everywhere here.

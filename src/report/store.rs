@@ -6,8 +6,6 @@
 //! OUT/predictions/<safe id>.jsonl.zst  a video: header line, then a line a clip
 //! ```
 
-mod atomic;
-mod name;
 mod run;
 mod video;
 
@@ -17,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub(crate) use crate::atomic::{AtomicFile, write_atomically};
 use crate::error::{Error, Result};
-pub(crate) use atomic::{AtomicFile, write_atomically};
-pub use name::safe_name;
+pub use crate::file_name::safe_name;
 #[cfg(test)]
 pub(crate) use run::tests::run as test_run;
 pub use run::{FORMAT, Run, RunLabels, RunModel, Shard};
@@ -33,6 +31,11 @@ pub(crate) const REPORT_FILES: [&str; 4] =
     ["metrics.json", "clips.csv", "videos.csv", "report.html"];
 /// Where a report's charts lie.
 pub(crate) const FIGURES: &str = "figures";
+
+/// Whether a run lies in `folder`.
+pub(crate) fn is_run(folder: &Path) -> bool {
+    folder.join(RUN).exists()
+}
 
 /// A run's folder.
 #[derive(Clone, Debug)]
@@ -53,7 +56,7 @@ impl Store {
         let doing = format!("writing to the folder \"{}\"", folder.display());
         let cannot = |error: io::Error| Error::unavailable(&doing, error);
         fs::create_dir_all(folder).map_err(cannot)?;
-        if !folder.join(RUN).exists() {
+        if !is_run(folder) {
             // Dotted names are other programs' own business (.nfs…, .DS_Store).
             let foreign = names(folder).map_err(cannot)?.into_iter().find(|n| !n.starts_with('.'));
             if let Some(name) = foreign.filter(|name| name != PREDICTIONS) {
@@ -80,7 +83,7 @@ impl Store {
     /// As [`Store::create`], and a file that cannot be removed.
     pub fn begin_anew(folder: &Path, run: &Run) -> Result<Store> {
         let doing = format!("removing the run in \"{}\"", folder.display());
-        if folder.join(RUN).exists() {
+        if is_run(folder) {
             clear(folder).map_err(|error| Error::unavailable(&doing, error))?;
             write_run(folder, run)?;
         }

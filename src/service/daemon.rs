@@ -11,15 +11,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
 use serde::Serialize;
 
-use super::plan::{ModelPlan, Plan};
+use super::keeper::Keep;
+use super::plan::{ModelPlan, Plan, StreamPlan};
+use super::state::StateFile;
 use super::{notify, signals};
+use crate::accuracy::{AccuracyLog, AccuracyOptions};
 use crate::clip::Preprocessed;
 use crate::clock::SystemClock;
 use crate::config::{SinkConfig, StreamConfig};
+use crate::control::{Control, Folders};
 use crate::error::{Error, Result};
-use crate::label::Track;
-use crate::model::Model;
-use crate::session::{ModelFacts, Progress, Session, Summary};
+use crate::label::{self, FolderWatch, Post, Rules, Truths};
+use crate::model::{Model, Task};
+use crate::session::{Keeping, ModelFacts, Progress, Session, Summary};
 use crate::sink::{FileSink, Sink, Sinks, StdoutSink, View};
 use crate::stop::Stop;
 use crate::video::{self, Pace, Want};
@@ -69,20 +73,45 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
     let names: Vec<String> = plan.config.streams.iter().map(|s| s.name.clone()).collect();
     let stops: Vec<Stop> = names.iter().map(|_| Stop::default()).collect();
     let progress: Vec<Arc<Progress>> = names.iter().map(|_| Arc::default()).collect();
-    signals::listen(stops.clone())?;
+    let told = progress.clone();
+    signals::listen(stops.clone(), move || tell(&told))?;
+    let state = plan.config.state.path.clone().or_else(StateFile::folder);
+    let learns = plan.config.streams.iter().any(|stream| stream.calibrate.is_some());
+    let keep = (state.is_some() && learns).then(|| Keep::start(names.len())).transpose()?;
+    let (mut posts, mut watches) = (Vec::new(), Vec::new());
 
     let (sender, messages) = unbounded();
+    let mut jobs = Vec::new();
     for (i, (config, stream)) in plan.config.streams.into_iter().zip(plan.streams).enumerate() {
-        let job = Job {
+        let model = models[stream.model].clone();
+        let log = open_log(&plan.config.accuracy, &config, &stream)?;
+        let keeping = match (&keep, &state) {
+            (Some(keep), Some(folder)) if config.calibrate.is_some() => {
+                let sha256 = model.bundle().sha256(model.mode());
+                let keeper = sha256.and_then(|sha256| keep.of(folder, &names[i], sha256));
+                keeper.map(|keeper| Keeping { keeper, every: plan.config.state.every.0 })
+            }
+            _ => None,
+        };
+        jobs.push(Job {
+            truths: truths(&config, stream, &model, &mut posts, &mut watches),
             config,
-            track: stream.track,
-            model: models[stream.model].clone(),
+            accuracy: plan.config.accuracy.clone(),
+            log,
+            keeping,
+            model,
             pace: options.pace,
             sinks: sinks.clone(),
             stop: stops[i].clone(),
             progress: progress[i].clone(),
             messages: sender.clone(),
-        };
+        });
+    }
+    // Kept until the streams have ended.
+    let control = &plan.config.control;
+    let _control = control.is_on().then(|| Control::start(control, posts)).transpose()?;
+    let _folders = Folders::start(watches)?;
+    for (i, job) in jobs.into_iter().enumerate() {
         let spawned = thread::Builder::new().name(names[i].clone()).spawn(move || job.run());
         if let Err(error) = spawned {
             stops.iter().for_each(Stop::ask);
@@ -137,7 +166,10 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
     // The live view ends its last line before the log goes on.
     drop(sinks);
     summaries.sort_by_key(|s| names.iter().position(|name| *name == s.stream));
+    // What was learned is on the disk before anybody is told that all is over.
+    drop(keep);
     summaries.iter().for_each(|summary| log::info!("{summary}"));
+    tell(&progress);
     if lost > 0 {
         log::warn!("{lost} lines were lost on their way to a sink");
     }
@@ -145,6 +177,67 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
         write_summary(path, &summaries, lost)?;
     }
     Ok(summaries)
+}
+
+/// Says in the log how right each labelled stream has been.
+fn tell(progress: &[Arc<Progress>]) {
+    let texts: Vec<String> = progress.iter().filter_map(|p| p.standing.text()).collect();
+    match texts.is_empty() {
+        true => log::debug!("no stream was scored"),
+        false => texts.iter().for_each(|text| log::info!("{text}")),
+    }
+}
+
+/// The accuracy log of a stream that has labels, where there is a folder for it.
+fn open_log(
+    options: &AccuracyOptions,
+    config: &StreamConfig,
+    stream: &StreamPlan,
+) -> Result<Option<AccuracyLog>> {
+    match options.folder() {
+        Some(folder) if stream.track.is_some() || config.labels.is_some() => {
+            AccuracyLog::open(&folder, &config.name, options, Arc::new(SystemClock)).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// All that is and may come to be known of a stream; `None` without labels.
+fn truths(
+    config: &StreamConfig,
+    stream: StreamPlan,
+    model: &Model,
+    posts: &mut Vec<Post>,
+    watches: &mut Vec<FolderWatch>,
+) -> Option<Truths> {
+    let mut truths = Truths::new(&config.name);
+    let StreamPlan { track, clock, aliases, .. } = stream;
+    if let Some(track) = &track {
+        truths = truths.with_track(track.clone(), clock);
+    }
+    let Some(labels) = &config.labels else { return track.map(|_| truths) };
+    if labels.still_come() {
+        let bundle = model.bundle();
+        let (post, inbox) = label::live(Rules {
+            stream: config.name.clone(),
+            classes: bundle.labels().to_vec(),
+            aliases,
+            multi_label: bundle.task() == Task::MultiLabel,
+            clock,
+        });
+        if let Some(track) = &track {
+            post.also(track, clock);
+        }
+        if let Some(folder) = &labels.watch {
+            let names = config.video_names();
+            watches.push(FolderWatch::new(folder, &labels.read, names, post.clone()));
+        }
+        if labels.live {
+            posts.push(post);
+        }
+        truths = truths.with_inbox(inbox, labels.wait.0);
+    }
+    Some(truths)
 }
 
 fn status(running: usize, progress: &[Arc<Progress>]) -> String {
@@ -204,7 +297,10 @@ fn write_summary(path: &PathBuf, streams: &[Summary], lines_lost: u64) -> Result
 /// What one stream's thread owns.
 struct Job {
     config: StreamConfig,
-    track: Option<Track>,
+    truths: Option<Truths>,
+    accuracy: AccuracyOptions,
+    log: Option<AccuracyLog>,
+    keeping: Option<Keeping>,
     model: Arc<Model>,
     pace: Pace,
     sinks: Arc<Sinks>,
@@ -236,7 +332,7 @@ impl Job {
     }
 
     fn start(self) -> Result<Session> {
-        let facts = ModelFacts::from(self.model.bundle());
+        let facts = ModelFacts::of(self.model.bundle(), self.model.mode());
         log::info!(
             "stream \"{}\": {}, model \"{}\" in mode {}",
             self.config.name,
@@ -257,7 +353,11 @@ impl Job {
             classifier: self.model.classifier()?,
             model: facts,
             predict: self.config.predict,
-            track: self.track,
+            truths: self.truths,
+            calibrate: self.config.calibrate,
+            accuracy: Some(self.accuracy),
+            log: self.log,
+            keeping: self.keeping,
             sinks: self.sinks,
             observer: None,
             clock: Arc::new(SystemClock),

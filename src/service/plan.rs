@@ -3,7 +3,7 @@
 
 use crate::config::{Config, StreamConfig};
 use crate::error::{Error, Result};
-use crate::label::{Aliases, Annotations, Span, Track};
+use crate::label::{Aliases, Annotations, LabelClock, Span, Track};
 use crate::model::{Bundle, Mode, ModelOptions};
 use crate::synth;
 
@@ -21,8 +21,12 @@ pub struct Plan {
 pub struct StreamPlan {
     /// Index into [`Plan::models`].
     pub model: usize,
-    /// What was really there.
+    /// What was really there, as far as a file says.
     pub track: Option<Track>,
+    /// The clock of that file's times.
+    pub clock: LabelClock,
+    /// From the names that labels use to the model's classes.
+    pub aliases: Aliases,
 }
 
 /// A model that one or more streams name.
@@ -68,20 +72,33 @@ impl Plan {
             if let Err((key, fault)) = stream.predict.check_labels(bundle.labels()) {
                 return Err(config.error_at(&at(&format!("predict.{key}")), fault));
             }
-            let track = read_track(stream, bundle)
+            let task = bundle.task();
+            if let Some(Err((key, fault))) =
+                stream.calibrate.as_ref().map(|options| options.check_task(task))
+            {
+                return Err(config.error_at(&at(&format!("calibrate.{key}")), fault));
+            }
+            let labels = stream.labels.as_ref();
+            let aliases = match labels.and_then(|labels| labels.map.as_ref()) {
+                Some(map) => Aliases::with_map(bundle.labels(), map),
+                None => Ok(Aliases::new(bundle.labels())),
+            };
+            let aliases = aliases.map_err(|error| config.wrap_at(&at("labels"), &error))?;
+            let track = read_track(stream, bundle, &aliases)
                 .map_err(|error| config.wrap_at(&at("labels"), &error))?;
-            streams.push(StreamPlan { model, track });
+            let clock = labels.map(|labels| labels.clock).unwrap_or_default();
+            streams.push(StreamPlan { model, track, clock, aliases });
         }
         Ok(Plan { config, streams, models })
     }
 }
 
-fn read_track(stream: &StreamConfig, bundle: &Bundle) -> Result<Option<Track>> {
+fn read_track(stream: &StreamConfig, bundle: &Bundle, aliases: &Aliases) -> Result<Option<Track>> {
     let Some(labels) = &stream.labels else {
         // A synthetic stream knows what it shows.
         return stream.source.synth.as_deref().map(synth_track).transpose();
     };
-    let path = &labels.path;
+    let Some(path) = &labels.path else { return Ok(None) };
     let annotations = Annotations::read(path, &labels.read)?;
     for fault in annotations.faults() {
         log::warn!("stream \"{}\": left out: {fault}", stream.name);
@@ -91,11 +108,7 @@ fn read_track(stream: &StreamConfig, bundle: &Bundle) -> Result<Option<Track>> {
     let track = annotations
         .track(&names)
         .map_err(|fault| Error::config(format!("reading labels \"{}\"", path.display()), fault))?;
-    let aliases = match &labels.map {
-        Some(map) => Aliases::with_map(bundle.labels(), map)?,
-        None => Aliases::new(bundle.labels()),
-    };
-    let unknown = track.unknown_to(&aliases);
+    let unknown = track.unknown_to(aliases);
     if !unknown.is_empty() {
         log::warn!(
             "stream \"{}\": model \"{}\" does not know {} of the labels in \"{}\" ({}); time under them is not scored",
@@ -106,7 +119,7 @@ fn read_track(stream: &StreamConfig, bundle: &Bundle) -> Result<Option<Track>> {
             unknown.join(", ")
         );
     }
-    Ok(Some(track.in_classes(&aliases)))
+    Ok(Some(track.in_classes(aliases)))
 }
 
 fn synth_track(options: &str) -> Result<Track> {

@@ -1,14 +1,12 @@
 //! Predictions against what was really there.
 
 use super::summary::{Score, Scores};
-use crate::label::Track;
 use crate::metric::Confusion;
 
 /// Scores one stream. A prediction at `t` is compared with the label at `t`.
 /// It counts for the *clip* figures when its whole clip lies within one label's
 /// span: a clip that straddles two labels has no single right answer.
 pub(super) struct Scorer {
-    track: Track,
     labels: Vec<String>,
     clip: Confusion,
     every: Confusion,
@@ -16,26 +14,28 @@ pub(super) struct Scorer {
 
 impl Scorer {
     /// For a model with these `labels`, in index order.
-    pub fn new(track: Track, labels: &[String]) -> Self {
+    pub fn new(labels: &[String]) -> Self {
         let confusion = || Confusion::new(labels.len());
-        Scorer { track, labels: labels.to_vec(), clip: confusion(), every: confusion() }
+        Scorer { labels: labels.to_vec(), clip: confusion(), every: confusion() }
     }
 
-    /// The labels that hold at `t` seconds.
-    pub fn truth_at(&self, t: f64) -> Vec<String> {
-        self.track.spans_at(t).map(|s| s.label.clone()).collect()
+    /// The indices of the classes called so; what the model does not know is
+    /// left out, and time with nothing else is not scored.
+    pub fn classes(&self, names: &[&str]) -> Vec<usize> {
+        let index = |name: &&str| self.labels.iter().position(|label| label == name);
+        names.iter().filter_map(index).collect()
     }
 
-    /// Counts the prediction `best` (a class index) for the clip from `start`
-    /// to `t` seconds. Time without a label, or with one that the model does
-    /// not know, is not scored.
-    pub fn add(&mut self, best: usize, start: f64, t: f64) {
-        let labels = &self.labels;
-        let index = |label: &str| labels.iter().position(|l| l == label);
-        let truths: Vec<usize> = self.track.spans_at(t).filter_map(|s| index(&s.label)).collect();
-        count(&mut self.every, &truths, best);
-        let truths: Vec<usize> = self.track.labels_over(start, t).filter_map(index).collect();
-        count(&mut self.clip, &truths, best);
+    /// The name of a class.
+    pub fn label(&self, class: usize) -> Option<&str> {
+        self.labels.get(class).map(String::as_str)
+    }
+
+    /// Counts the prediction `best` (a class index) for a clip over the whole of
+    /// which the classes `whole` hold, and at whose end the classes `here` do.
+    pub fn add(&mut self, best: usize, whole: &[usize], here: &[usize]) {
+        count(&mut self.every, here, best);
+        count(&mut self.clip, whole, best);
     }
 
     /// Clip top-1 so far.
@@ -69,20 +69,17 @@ fn scores(confusion: &Confusion) -> Scores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::label::Span;
 
-    fn scorer(spans: &[(f64, f64, &str)]) -> Scorer {
-        let spans =
-            spans.iter().map(|&(start, end, label)| Span { start, end, label: label.into() });
-        Scorer::new(Track::new(spans.collect()), &["idle", "wave"].map(String::from))
+    fn scorer() -> Scorer {
+        Scorer::new(&["idle", "wave"].map(String::from))
     }
 
     #[test]
     fn a_clip_across_a_change_counts_only_among_every_prediction() {
-        let mut scorer = scorer(&[(0.0, 2.0, "idle"), (2.0, 9.0, "wave")]);
-        scorer.add(0, 0.5, 1.5);
-        scorer.add(0, 1.5, 2.5);
-        scorer.add(1, 2.0, 3.0);
+        let mut scorer = scorer();
+        scorer.add(0, &[0], &[0]);
+        scorer.add(0, &[], &[1]);
+        scorer.add(1, &[1], &[1]);
         let score = scorer.score();
         assert_eq!((score.clip.predictions, score.clip.top1), (2, Some(1.0)));
         assert_eq!((score.every.predictions, score.every.top1), (3, Some(2.0 / 3.0)));
@@ -91,19 +88,18 @@ mod tests {
 
     #[test]
     fn unlabelled_time_and_unknown_labels_are_not_scored() {
-        let mut scorer = scorer(&[(0.0, 1.0, "idle"), (2.0, 3.0, "dance")]);
-        scorer.add(0, 1.2, 1.5);
-        scorer.add(0, 2.2, 2.5);
+        let mut scorer = scorer();
+        assert_eq!(scorer.classes(&["dance", "wave"]), [1]);
+        scorer.add(0, &[], &[]);
         assert_eq!(scorer.score().every.predictions, 0);
-        assert_eq!(scorer.truth_at(2.5), ["dance"]);
         assert_eq!(scorer.clip_top1(), None);
     }
 
     #[test]
     fn any_of_several_labels_at_once_is_right() {
-        let mut scorer = scorer(&[(0.0, 9.0, "idle"), (0.0, 9.0, "wave")]);
-        scorer.add(0, 1.0, 2.0);
-        scorer.add(1, 1.0, 2.0);
+        let mut scorer = scorer();
+        scorer.add(0, &[0, 1], &[0, 1]);
+        scorer.add(1, &[0, 1], &[0, 1]);
         assert_eq!(scorer.clip_top1(), Some(1.0));
     }
 }

@@ -10,11 +10,12 @@ mod view;
 
 pub use fan::{Flow, Sinks};
 pub use file::FileSink;
-pub use options::{FileOptions, SinkKind, SinkOptions};
+pub use options::{SinkKind, SinkOptions};
 pub use stdout::StdoutSink;
 pub use view::View;
 
-use crate::predict::{Event, Prediction};
+use crate::predict::{Drift, Event, Prediction};
+pub use crate::rolling::FileOptions;
 
 /// What a sink is given.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub enum Record<'a> {
     Prediction(&'a Prediction),
     /// An event that ended.
     Event(&'a Event),
+    /// A change in the world.
+    Drift(&'a Drift),
 }
 
 /// Why a record did not arrive.
@@ -34,7 +37,7 @@ pub enum SinkError {
     Lost(String),
 }
 
-/// Takes predictions and events, one at a time and in order.
+/// Takes predictions, events and drift, one at a time and in order.
 pub trait Sink: Send {
     /// What the log calls it, such as `file "/var/log/gate.jsonl"`.
     fn name(&self) -> String;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::HumanDuration;
+use crate::rolling::FileOptions;
 
 /// What a sink is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,24 +32,6 @@ pub struct SinkOptions {
     pub rotate_age: Option<HumanDuration>,
     /// `file`: how many files are kept besides the current one.
     pub keep: Option<usize>,
-}
-
-/// A `file` sink, validated.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FileOptions {
-    /// Where it is written; older files get `.1`, `.2` … after this name.
-    pub path: PathBuf,
-    /// A new file is begun before this one grows beyond this many bytes.
-    pub rotate_bytes: Option<u64>,
-    /// A new file is begun when this one is this old.
-    pub rotate_age: Option<HumanDuration>,
-    /// How many files are kept besides the current one.
-    pub keep: usize,
-}
-
-impl FileOptions {
-    /// Files kept besides the current one, where nothing else is said.
-    pub const KEEP: usize = 5;
 }
 
 impl SinkOptions {

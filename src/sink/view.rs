@@ -7,8 +7,9 @@ use std::fs::File;
 
 use super::stdout::{unbuffered, write_all};
 use super::{Record, Sink, SinkError};
+use crate::calibrate::Watched;
 use crate::error::Result;
-use crate::predict::{Event, Prediction};
+use crate::predict::{Drift, Event, Prediction};
 
 /// Cells of the bar.
 const BAR: usize = 20;
@@ -50,6 +51,7 @@ impl Sink for View {
         let text = match record {
             Record::Prediction(prediction) => self.screen.prediction(prediction),
             Record::Event(event) => self.screen.event(event),
+            Record::Drift(drift) => self.screen.drift(drift),
         };
         if text.is_empty() { Ok(()) } else { write_all(&mut self.out, text.as_bytes()) }
     }
@@ -111,6 +113,25 @@ impl Screen {
             e.end,
             e.peak * 100.0
         );
+        self.own_line(line)
+    }
+
+    fn drift(&mut self, d: &Drift) -> String {
+        let what = match (d.what, &d.label) {
+            (Watched::Confidence, _) => "how sure the model is".to_owned(),
+            (Watched::ClassMix, Some(label)) => format!("how often it says {label}"),
+            (Watched::ClassMix, None) => "what it says how often".to_owned(),
+            (Watched::Loss, _) => "how wrong the model is".to_owned(),
+        };
+        let line = format!(
+            "{:>8.1} s  {:<10.10}  drift: {what} went from {:.2} to {:.2}\n",
+            d.t, d.stream, d.from, d.to
+        );
+        self.own_line(line)
+    }
+
+    /// `line`, below the one that is open, if one is.
+    fn own_line(&mut self, line: String) -> String {
         if self.open.take().is_some() { format!("\n{line}") } else { line }
     }
 
@@ -161,6 +182,7 @@ mod tests {
             at: String::new(),
             label: Some(label.into()),
             top: vec![Scored { label: label.into(), p: 0.9 }],
+            set: None,
             event: None,
             truth: Some(vec!["wave".into()]),
             delay_s: 0.0,

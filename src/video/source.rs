@@ -76,8 +76,8 @@ pub struct Source {
     last_arrival: Instant,
     /// PTS of the newest picture, in nanoseconds.
     newest: Option<u64>,
-    /// What is taken off every PTS: the first one, where a recording's clock
-    /// begins anywhere.
+    /// What is taken off every PTS: the first one, of a live source and where a
+    /// recording's clock begins anywhere.
     origin: Option<u64>,
     timeless: u32,
     /// Since when no thread of the pipeline runs.
@@ -239,8 +239,10 @@ impl Source {
             // Outside its segment: decoded for those after it, not to be shown.
             Some(None) => return,
             Some(Some(time)) => {
-                let anywhere = self.running.liveness == Liveness::Recording
-                    && self.running.shared.clock_begins_anywhere.load(Ordering::Acquire);
+                // A live stream begins with its first picture, however long the
+                // pipeline took: so labels of what a rig plays fit what is seen.
+                let anywhere = self.running.liveness != Liveness::Recording
+                    || self.running.shared.clock_begins_anywhere.load(Ordering::Acquire);
                 let origin = *self.origin.get_or_insert(if anywhere { time } else { 0 });
                 Some(time.saturating_sub(origin))
             }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use kinewatch::clip::{InputSpec, Layout, Preprocessed, Resize};
 use kinewatch::clock::Clock;
 use kinewatch::error::{Error, Result};
-use kinewatch::label::Track;
+use kinewatch::label::{LabelClock, Span, Track, Truths};
 use kinewatch::model::{Classifier, Output, Task};
 use kinewatch::predict::PredictOptions;
 use kinewatch::session::{ModelFacts, Progress, Session};
@@ -210,6 +210,7 @@ impl Sink for Memory {
         let line = match record {
             Record::Prediction(prediction) => serde_json::to_value(prediction),
             Record::Event(event) => serde_json::to_value(event),
+            Record::Drift(drift) => serde_json::to_value(drift),
         };
         self.0.lock().unwrap().push(line.unwrap());
         Ok(())
@@ -246,7 +247,13 @@ pub fn facts() -> ModelFacts {
             mean: vec![0.5],
             std: vec![0.5],
         },
+        calibration: None,
     }
+}
+
+/// What a finished label file says of the stream "gate".
+pub fn truths(spans: Vec<Span>) -> Option<Truths> {
+    Some(Truths::new("gate").with_track(Track::new(spans), LabelClock::Stream))
 }
 
 /// Neither smoothing nor events, and a label always.
@@ -263,7 +270,11 @@ pub fn session(name: &str, source: Source, model: Model, sinks: &Arc<Sinks>) -> 
         classifier: Box::new(model),
         model: facts(),
         predict: plain(),
-        track: None::<Track>,
+        truths: None,
+        calibrate: None,
+        accuracy: None,
+        log: None,
+        keeping: None,
         sinks: sinks.clone(),
         observer: None,
         clock: Arc::new(FixedClock(Instant::now())),

@@ -8,14 +8,18 @@
 //! the video's (`video`, `file`, `path` …) and one as the label's (`label`,
 //! `class`, `action` …). Columns for start and end are used where there are any
 //! (`start`, `start_time`, `begin` …; `start_ms` is milliseconds); without them a
-//! label holds for the whole recording. The delimiter may be a comma, a
+//! label holds for the whole recording. A table of label, start and end alone is
+//! about the video of its own name. Times may be times of day (RFC 3339, or
+//! seconds since 1970) where the options say so. The delimiter may be a comma, a
 //! semicolon or a tab.
 
 use super::Source;
 use crate::label::collect::Collector;
 use crate::label::fault::Broken;
+use crate::label::options::LabelClock;
 use crate::label::seconds;
 use crate::label::table::{self, Row, Table};
+use crate::label::wall;
 
 /// Folded names of columns, the likeliest first.
 const VIDEO: [&str; 18] = [
@@ -87,7 +91,8 @@ pub(in super::super) const OURS: &str = "video,start,end,label";
 
 /// Which column holds what.
 struct Columns {
-    video: usize,
+    /// None where the file's name is the video's.
+    video: Option<usize>,
     label: usize,
     times: Option<Times>,
     duration: Option<usize>,
@@ -114,7 +119,17 @@ pub(in super::super) fn duration_column(header: &[String]) -> Option<usize> {
 
 /// Whether these fields are a header that this reader understands.
 pub(in super::super) fn is_header(fields: &[String]) -> bool {
-    table::column(fields, &VIDEO).is_some() && table::column(fields, &LABEL).is_some()
+    let has = |names: &[&str]| table::column(fields, names).is_some();
+    let timed = |names: &[&str]| has(names) || milliseconds(fields, names).is_some();
+    has(&LABEL) && (has(&VIDEO) || fields.len() == 3 && timed(&START) && timed(&END))
+}
+
+/// The column with one of these names and `ms` behind it.
+fn milliseconds(header: &[String], names: &[&str]) -> Option<usize> {
+    header.iter().position(|name| {
+        let name = table::folded(name);
+        name.strip_suffix("ms").is_some_and(|name| names.contains(&name))
+    })
 }
 
 pub(super) fn read(source: &Source<'_>, out: &mut Collector) -> Result<(), Broken> {
@@ -153,13 +168,16 @@ impl Columns {
             }
             None => table::column(&header, &LABEL).ok_or_else(|| missing("label"))?,
         };
-        let video = table::column(&header, &VIDEO)
-            .filter(|video| *video != label)
-            .ok_or_else(|| missing("video"))?;
+        let video = table::column(&header, &VIDEO).filter(|video| *video != label);
+        let times = Times::of(&header, row)?;
+        // Of any more columns one may well be the video's, by a name of its own.
+        if video.is_none() && (times.is_none() || header.len() > 3) {
+            return Err(missing("video"));
+        }
         Ok(Columns {
             video,
             label,
-            times: Times::of(&header, row)?,
+            times,
             duration: duration_column(&header),
             split: table::column(&header, &SPLIT),
             count: header.len(),
@@ -176,9 +194,12 @@ impl Columns {
         if self.split.is_some_and(|split| !source.options.wants_split(row.get(split))) {
             return Ok(());
         }
-        let video = row.get(self.video);
         let at = |i: usize| move || row.at(i);
-        out.video(video, at(self.video))?;
+        let video = match self.video {
+            Some(column) => row.get(column),
+            None => source.stem(),
+        };
+        out.video(video, at(self.video.unwrap_or(0)))?;
         if let Some(column) = self.duration
             && let Some(duration) = seconds::seconds_or_clock(row.get(column))
         {
@@ -193,8 +214,9 @@ impl Columns {
         if row.get(times.start).is_empty() && row.get(times.end).is_empty() {
             return out.whole(video, label, at(self.label));
         }
-        let start = times.read(row, times.start, "start")?;
-        let end = times.read(row, times.end, "end")?;
+        let clock = source.options.clock;
+        let start = times.read(row, times.start, "start", clock)?;
+        let end = times.read(row, times.end, "end", clock)?;
         // This file is its user's own: what is wrong in it is refused, not left out.
         if end <= start {
             return Err(row.broken(
@@ -208,15 +230,9 @@ impl Columns {
 
 impl Times {
     fn of(header: &[String], row: &Row<'_>) -> Result<Option<Times>, Broken> {
-        let milliseconds = |names: &[&str]| {
-            header.iter().position(|name| {
-                let name = table::folded(name);
-                name.strip_suffix("ms").is_some_and(|name| names.contains(&name))
-            })
-        };
         let pairs = [
             (table::column(header, &START), table::column(header, &END), 1.0),
-            (milliseconds(&START), milliseconds(&END), 1e-3),
+            (milliseconds(header, &START), milliseconds(header, &END), 1e-3),
         ];
         for (start, end, scale) in pairs {
             match (start, end) {
@@ -244,8 +260,12 @@ impl Times {
         }
     }
 
-    fn read(&self, row: &Row<'_>, i: usize, what: &str) -> Result<f64, Broken> {
+    fn read(&self, row: &Row<'_>, i: usize, what: &str, clock: LabelClock) -> Result<f64, Broken> {
         let text = row.get(i);
+        if clock == LabelClock::Wall {
+            return wall::from_text(text, self.scale)
+                .map_err(|fault| row.broken(i, format!("{what}: {fault}")));
+        }
         let value = match seconds::clock(text) {
             Some(clock) => Some(clock),
             None => text.parse::<f64>().ok().map(|n| n * self.scale).filter(|s| seconds::sound(*s)),

@@ -1,10 +1,11 @@
 //! Pictures as SVG, for the page and as files. A chart speaks of colours by
-//! class only; [`style`] gives them, light and dark.
+//! class only; the style gives them, light and dark.
 
 mod confidence;
 mod confusion;
 mod curves;
 mod difference;
+mod lines;
 mod palette;
 mod reliability;
 mod svg;
@@ -14,9 +15,11 @@ pub(super) use confidence::confidence;
 pub(super) use confusion::{Cells, confusion};
 pub(super) use curves::{ClassCurve, curves};
 pub(super) use difference::{Difference, differences};
+pub use lines::{Line, Panel, lines};
 pub(super) use palette::style;
-pub(super) use reliability::reliability;
-pub(super) use svg::{Svg, escape};
+pub use reliability::reliability;
+pub use svg::Svg;
+pub(super) use svg::escape;
 pub(super) use timeline::{Hues, timeline};
 
 /// A share as people read it: `63.2 %`.

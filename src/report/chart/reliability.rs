@@ -12,11 +12,7 @@ const COUNTS: f64 = 44.0;
 
 /// Draws accuracy over confidence, bin by bin, before calibration and after it
 /// where there is an after; its title is the second of the pair.
-pub(in crate::report) fn reliability(
-    before: &Calibration,
-    after: Option<(&Calibration, &str)>,
-    title: &str,
-) -> Svg {
+pub fn reliability(before: &Calibration, after: Option<(&Calibration, &str)>, title: &str) -> Svg {
     let panels = 1.0 + f64::from(u8::from(after.is_some()));
     let width = LEFT + panels * SIZE + (panels - 1.0) * GAP + 12.0;
     let mut description = format!("Before calibration ECE is {}", percent(before.ece));

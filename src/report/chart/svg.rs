@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::palette::style;
 
 /// A picture of `width` × `height` units (pixels, at its own size).
-pub(in crate::report) struct Svg {
+pub struct Svg {
     width: f64,
     height: f64,
     title: String,
@@ -15,9 +15,12 @@ pub(in crate::report) struct Svg {
 
 /// Where a text's given place is.
 #[derive(Clone, Copy)]
-pub(in crate::report) enum Anchor {
+pub enum Anchor {
+    /// At the text's beginning.
     Start,
+    /// In its middle.
     Middle,
+    /// At its end.
     End,
 }
 
@@ -37,6 +40,7 @@ impl Svg {
         }
     }
 
+    /// A text at a place.
     pub fn text(&mut self, x: f64, y: f64, anchor: Anchor, class: &str, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
@@ -77,6 +81,7 @@ impl Svg {
         self.close("rect", tip);
     }
 
+    /// A straight line.
     pub fn line(&mut self, x1: f64, y1: f64, x2: f64, y2: f64, class: &str) {
         let _ = write!(
             self.body,
@@ -88,6 +93,7 @@ impl Svg {
         );
     }
 
+    /// A disc; `tip` is told on hover, if there is one.
     pub fn circle(&mut self, x: f64, y: f64, radius: f64, class: &str, tip: &str) {
         let _ = write!(
             self.body,
@@ -130,7 +136,7 @@ impl Svg {
         )
     }
 
-    /// As a part of a page that has [`style`].
+    /// As a part of a page that has the style.
     pub fn inline(&self) -> String {
         format!("{}{}</svg>", self.open(1.0, ""), self.body)
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::atomic::rename_durably;
 use super::run::FORMAT;
+use crate::atomic::rename_durably;
 use crate::error::{Error, Result};
 
 /// zstd's own default: a third of the size at a hundred megabytes a second.

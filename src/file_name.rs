@@ -1,4 +1,4 @@
-//! A video's id as a file name.
+//! A name as people give it, as a file name.
 
 use std::fmt::Write as _;
 
@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256};
 /// Longest name before the extension, bytes; file systems allow 255 in all.
 const LONGEST: usize = 180;
 
-/// The file name, without `.jsonl.zst`, under which a video's predictions are
-/// kept. No two ids share one: letters, digits, `.`, `_` and `-` stay, all else
-/// (and a leading `.`) becomes `%XX`, byte by byte, as in a URI (RFC 3986,
-/// section 2.1); an id too long for a file name is cut and ends with `~` and
-/// the id's SHA-256.
-pub fn safe_name(video: &str) -> String {
-    let mut name = String::with_capacity(video.len());
-    for (at, byte) in video.bytes().enumerate() {
+/// The file name, without an extension, of what people call `given`: a video's
+/// id, a stream's name. No two share one: letters, digits, `.`, `_` and `-`
+/// stay, all else (and a leading `.`) becomes `%XX`, byte by byte, as in a URI
+/// (RFC 3986, section 2.1); one too long for a file name is cut and ends with
+/// `~` and its SHA-256.
+pub fn safe_name(given: &str) -> String {
+    let mut name = String::with_capacity(given.len());
+    for (at, byte) in given.bytes().enumerate() {
         match byte {
             b'.' if at == 0 => name.push_str("%2E"),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
@@ -26,7 +26,7 @@ pub fn safe_name(video: &str) -> String {
         }
     }
     if name.len() > LONGEST {
-        let digest = Sha256::digest(video.as_bytes());
+        let digest = Sha256::digest(given.as_bytes());
         // Only ASCII is left, so that any place is one to cut at.
         name.truncate(LONGEST - 65);
         name.push('~');
