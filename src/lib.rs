@@ -19,6 +19,7 @@ pub mod control;
 pub mod duration;
 pub mod error;
 mod file_name;
+mod hex;
 pub mod label;
 pub mod metric;
 pub mod model;

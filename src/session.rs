@@ -124,7 +124,8 @@ pub struct Session {
     pub truths: Option<Truths>,
     /// What is learned from that; nothing where there are no options.
     pub calibrate: Option<CalibrateOptions>,
-    /// How the accuracy of a labelled stream is figured as it runs, if it is.
+    /// How the accuracy of a labelled stream is figured as it runs, if it is: only
+    /// what was scored is learned from.
     pub accuracy: Option<AccuracyOptions>,
     /// Where the accuracy goes as the stream runs.
     pub log: Option<AccuracyLog>,
@@ -251,12 +252,10 @@ impl Session {
         Learner {
             calibration,
             scorer: Scorer::new(labels),
-            task,
             output,
             truths,
             waiting: Waiting::new(labels.len()),
             evidence: Evidence::default(),
-            scored: Evidence::default(),
             standing,
             log: self.log.take(),
             keeping: self.keeping.take(),

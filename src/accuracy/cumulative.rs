@@ -5,7 +5,7 @@ use super::line::{Figures, Level};
 use super::scored::Scored;
 use crate::calibrate::Conformal;
 use crate::error::Result;
-use crate::metric::{Options, Running, RunningSummary, Task, Truth};
+use crate::metric::{Options, Running, RunningSummary, Task, Truth, answer};
 
 /// One choice of predictions, in memory that does not grow.
 pub(super) struct Total {
@@ -127,8 +127,7 @@ impl Against<'_> {
     }
 }
 
-/// With one class at a time, of several labels at once naming any is right; else
-/// the last begun counts, which stands last. So raw and calibrated probabilities
+/// With one class at a time, of several labels at once naming any is right: raw and calibrated probabilities
 /// may be scored against different ones.
 pub(super) fn truths<'a>(
     task: Task,
@@ -140,9 +139,7 @@ pub(super) fn truths<'a>(
         (Task::MultiLabel, _) => Against::All(truth),
         (Task::SingleLabel, [one]) => Against::One(*one),
         (Task::SingleLabel, _) => {
-            let best = argmax(p);
-            let one = truth.iter().find(|&&class| class == best).or(truth.last());
-            one.map_or(Against::All(truth), |&class| Against::One(class))
+            answer(truth, argmax(p)).map_or(Against::All(truth), Against::One)
         }
     };
     (of(raw), of(calibrated))

@@ -13,6 +13,7 @@
 //! prediction.
 
 mod activation;
+mod answer;
 mod average;
 mod bins;
 mod bootstrap;
@@ -34,6 +35,7 @@ mod tally;
 mod topk;
 
 pub use activation::activate;
+pub use answer::answer;
 pub use average::Averages;
 pub use bins::Bin;
 pub use bootstrap::{Bootstrap, Interval};

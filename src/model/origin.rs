@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::hex::hex;
 
 /// The files of the default model, which are part of the program.
 const CAMERA_EVENTS: &[(&str, &[u8])] = &[
@@ -129,7 +130,7 @@ impl Origin {
     ) -> Result<Cow<'static, [u8]>> {
         let bytes = self.read(file, limit)?;
         let doing = format!("verifying {}", self.describe(file));
-        let found = hexadecimal(&Sha256::digest(&bytes));
+        let found = hex(Sha256::digest(&bytes));
         match sha256 {
             Some(expected) if expected.trim().eq_ignore_ascii_case(&found) => Ok(bytes),
             Some(expected) => Err(Error::config(
@@ -186,8 +187,4 @@ fn unreadable(doing: &str, folder: &Path, error: std::io::Error) -> Error {
 
 fn too_large(doing: &str, limit: u64) -> Error {
     Error::config(doing, format!("it is larger than {} MiB", limit >> 20))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

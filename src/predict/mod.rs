@@ -13,3 +13,4 @@ pub use drift::Drift;
 pub use options::{EventOptions, PredictOptions, SmoothOptions};
 pub use prediction::{EndedBy, Event, EventKind, Prediction, Scored};
 pub use predictor::{Moment, Predictor};
+pub use probability::probabilities;

@@ -1,21 +1,15 @@
 //! What a model gives, to probabilities.
 
 use crate::calibrate;
-use crate::metric;
 use crate::model::{Output, Task};
 
 /// Writes the probabilities of `values` into `out` (same length): softmax for a
 /// single-label task, the logistic function of each for a multi-label one, the
 /// values themselves where the model already gives probabilities.
-pub(super) fn probabilities(values: &[f32], task: Task, output: Output, out: &mut [f32]) {
-    match (output, task) {
-        (Output::Probabilities, _) => out.copy_from_slice(values),
-        (Output::Logits, Task::SingleLabel) => {
-            calibrate::probabilities(values, metric::Task::SingleLabel, out);
-        }
-        (Output::Logits, Task::MultiLabel) => {
-            calibrate::probabilities(values, metric::Task::MultiLabel, out);
-        }
+pub fn probabilities(values: &[f32], task: Task, output: Output, out: &mut [f32]) {
+    match output {
+        Output::Probabilities => out.copy_from_slice(values),
+        Output::Logits => calibrate::probabilities(values, task, out),
     }
 }
 

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::watch::{Watch, nanos};
 use crate::clip::{Feed, Normalised};
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::stop::Stop;
 use crate::video::{Next, Reset};
 
@@ -95,7 +96,7 @@ impl Cache {
             views,
         );
         let text = serde_json::to_string(&identity).ok()?;
-        Some(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex(Sha256::digest(text)))
     }
 
     fn path(&self, key: &str) -> PathBuf {

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Video;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::label::{self, Aliases, Annotations, Match, Span, Survey, Track};
 use crate::report::store::{RunLabels, Truth, TruthSpan};
 
@@ -42,7 +43,7 @@ impl Labels {
         let identity = RunLabels {
             name,
             format: annotations.format().to_string(),
-            sha256: sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(sum.finalize()),
         };
         Ok(Labels { annotations, aliases, identity })
     }

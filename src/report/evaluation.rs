@@ -15,7 +15,7 @@ use super::store::{Run, Truth, VideoReader};
 use super::table::{LISTED, Table, seconds};
 use super::temperature::Temperature;
 use super::timeline::{Bar, Recorder, Timeline};
-use super::truth::{Classes, VideoTruth, single};
+use super::truth::{Classes, VideoTruth};
 use crate::error::Result;
 use crate::metric::{
     self, Bootstrap, ConfidenceBin, Conventions, Curve, Events, FigureInterval, Options, Set,
@@ -443,7 +443,7 @@ fn push(
     p: &[f64],
 ) -> Result<()> {
     match task {
-        Task::SingleLabel => match single(truths, best) {
+        Task::SingleLabel => match metric::answer(truths, best) {
             Some(class) => set.push(video, metric::Truth::Class(class), p),
             None => Ok(()),
         },

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::merged::Merged;
 use super::scores::logits;
 use super::store::{Clip, Store};
-use super::truth::{Classes, VideoTruth, single};
+use super::truth::{Classes, VideoTruth};
 use crate::calibrate::{self, Batch, Method, Parameters};
 use crate::error::{Error, Result};
 use crate::metric::{self, Options, Set, Truth};
@@ -389,7 +389,7 @@ impl Scored {
         if self.set.task() == metric::Task::SingleLabel {
             let best = (1..p.len()).fold(0, |best, k| if p[k] > p[best] { k } else { best });
             // A clip that counts has a class.
-            let class = single(truths, best).unwrap_or(best);
+            let class = metric::answer(truths, best).unwrap_or(best);
             return self.set.push(video, Truth::Class(class), p);
         }
         for (class, (counts, &p)) in self.counts.iter_mut().zip(p).enumerate() {

@@ -144,15 +144,10 @@ fn unique(classes: Vec<usize>) -> Vec<usize> {
     kept
 }
 
-/// The one class that a single-label sample is scored against: where several
-/// hold at once, naming any of them is right; else the last begun counts.
-pub(super) fn single(truths: &[usize], predicted: usize) -> Option<usize> {
-    truths.iter().find(|&&t| t == predicted).or(truths.last()).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::answer;
 
     fn spans(task: Task, spans: &[(f64, f64, &str)]) -> VideoTruth {
         let labels = ["a", "b"].map(String::from);
@@ -211,7 +206,7 @@ mod tests {
         let truth = spans(Task::SingleLabel, &[(0.0, 9.0, "b"), (1.0, 9.0, "a")]);
         let here = truth.at(2.0).unwrap();
         assert_eq!(
-            (single(&here, 1), single(&here, 0), single(&here, 7)),
+            (answer(&here, 1), answer(&here, 0), answer(&here, 7)),
             (Some(1), Some(0), Some(0))
         );
     }

@@ -9,7 +9,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
 use crate::file_name::safe_name;
+use crate::hex::hex;
 
 /// Version of the file's format; a newer one is not read.
 const FORMAT: u32 = 1;
@@ -195,11 +195,7 @@ impl StateFile {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes).iter() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::calibrate::{
 };
 use crate::metric::Task;
 use crate::model::Output;
+use crate::predict::probabilities;
 
 /// The least probability that has a logarithm here.
 const LEAST: f32 = 1e-12;
@@ -56,18 +57,8 @@ impl Calibration {
     /// Takes `values`, what the network gave: finite, one a class. The
     /// probabilities and the set then speak of them.
     pub fn predict(&mut self, values: &[f32]) {
-        let logits = match self.output {
-            Output::Logits => {
-                self.raw.copy_from_slice(values);
-                crate::calibrate::probabilities(values, self.task, &mut self.raw);
-                values
-            }
-            Output::Probabilities => {
-                self.raw.copy_from_slice(values);
-                to_logits(values, self.task, &mut self.logits);
-                &self.logits
-            }
-        };
+        probabilities(values, self.task, self.output, &mut self.raw);
+        let logits = logits_of(values, self.task, self.output, &mut self.logits);
         if self.calibrator.is_identity() {
             // To the bit, also where the network ends with its own softmax.
             self.probabilities.copy_from_slice(&self.raw);
@@ -126,43 +117,26 @@ impl Calibration {
         truth: &[usize],
         evidence: f64,
     ) -> Option<Alarm> {
-        let logits = match self.output {
-            Output::Logits => values,
-            Output::Probabilities => {
-                to_logits(values, self.task, &mut self.logits);
-                &self.logits
-            }
-        };
+        let logits = logits_of(values, self.task, self.output, &mut self.logits);
         self.calibrator.learn(logits, predicted, truth, evidence);
         if let Some(conformal) = &mut self.conformal {
             conformal.learn(predicted, truth, evidence);
         }
         let drift = self.drift.as_mut()?;
-        match self.output {
-            Output::Logits => {
-                crate::calibrate::probabilities(values, self.task, &mut self.raw);
-            }
-            Output::Probabilities => self.raw.copy_from_slice(values),
-        }
+        probabilities(values, self.task, self.output, &mut self.raw);
         let alarm = drift.learned(t, loss(&self.raw, self.task, truth), evidence)?;
         Some(self.alarmed(alarm))
     }
 
     /// Does what the configuration asks for when the world has changed.
     fn alarmed(&mut self, alarm: Alarm) -> Alarm {
-        match self.on_drift {
-            OnDrift::Report => {}
-            OnDrift::Widen => {
-                if let Some(conformal) = &mut self.conformal {
-                    conformal.widen();
-                }
-            }
-            OnDrift::Reset => {
-                self.calibrator.reset();
-                if let Some(conformal) = &mut self.conformal {
-                    conformal.widen();
-                }
-            }
+        if self.on_drift == OnDrift::Reset {
+            self.calibrator.reset();
+        }
+        if let (OnDrift::Widen | OnDrift::Reset, Some(conformal)) =
+            (self.on_drift, &mut self.conformal)
+        {
+            conformal.widen();
         }
         alarm
     }
@@ -194,16 +168,26 @@ impl Calibration {
     }
 }
 
-/// Logits whose softmax or logistic function `values` are.
-fn to_logits(values: &[f32], task: Task, out: &mut Vec<f32>) {
-    out.clear();
-    out.extend(values.iter().map(|&p| match task {
+/// The logits of which `values` are the network's output: these themselves, or those
+/// whose softmax or logistic function they are, in `room`.
+fn logits_of<'a>(
+    values: &'a [f32],
+    task: Task,
+    output: Output,
+    room: &'a mut Vec<f32>,
+) -> &'a [f32] {
+    if output == Output::Logits {
+        return values;
+    }
+    room.clear();
+    room.extend(values.iter().map(|&p| match task {
         Task::SingleLabel => p.max(LEAST).ln(),
         Task::MultiLabel => {
             let p = p.clamp(LEAST, 1.0 - f32::EPSILON);
             (p / (1.0 - p)).ln()
         }
     }));
+    room
 }
 
 /// Negative log-likelihood in nats: of several true classes of a single-label

@@ -12,7 +12,7 @@ use super::waiting::{Predicted, Waiting};
 use crate::accuracy::{AccuracyLog, Counts, Evidence, Raw, Scored};
 use crate::calibrate::Alarm;
 use crate::label::{ClipTime, Known, Truths};
-use crate::model::{Output, Task};
+use crate::model::Output;
 
 /// How often and by whom what was learned is kept.
 pub struct Keeping {
@@ -26,14 +26,11 @@ pub struct Keeping {
 pub(super) struct Learner {
     pub calibration: Calibration,
     pub scorer: Scorer,
-    pub task: Task,
     pub output: Output,
     pub truths: Truths,
     pub waiting: Waiting,
     /// How much of an independent sample each prediction is.
     pub evidence: Evidence,
-    /// The same among those that were scored.
-    pub scored: Evidence,
     /// Where the accuracy stands; shared with whoever asks for it.
     pub standing: Arc<Standing>,
     pub log: Option<AccuracyLog>,
@@ -124,12 +121,8 @@ impl Learner {
             return;
         };
         let here = self.scorer.classes(&labels.at);
-        let whole = self.scorer.classes(if labels.whole { &labels.clip } else { &[] });
-        // With one class at a time, a label that the model does not know says
-        // nothing; with many, that none of those that it knows holds.
-        let multi_label = self.task == Task::MultiLabel;
-        let known = |classes: &[usize]| multi_label || !classes.is_empty();
-        let (scored_here, scored_whole) = (known(&here), labels.whole && known(&whole));
+        let is_whole = labels.whole;
+        let whole = self.scorer.classes(if is_whole { &labels.clip } else { &[] });
         self.scorer.add(predicted.best, &whole, &here);
         self.truths.used(clip);
         let raw = match self.output {
@@ -143,12 +136,11 @@ impl Learner {
             calibrated: probabilities,
             thresholds: predicted.thresholds.as_deref(),
             set: predicted.set.as_deref(),
-            whole: scored_whole.then_some(&whole),
-            here: scored_here.then_some(&here),
+            whole: is_whole.then_some(&whole),
+            here: Some(&here),
         };
-        self.standing.with(|accuracy| accuracy.add(&scored));
-        if scored_whole {
-            let evidence = self.scored.of(clip.start, clip.t);
+        let evidence = self.standing.with(|accuracy| accuracy.add(&scored)).flatten();
+        if let Some(evidence) = evidence {
             alarms.extend(self.calibration.learn(clip.t, values, probabilities, &whole, evidence));
         }
     }
@@ -161,14 +153,8 @@ impl Learner {
 
     /// Writes the accuracy log and keeps what was learned, where it is time to.
     pub fn note(&mut self, t: f64, now: Instant, at: impl FnOnce() -> String) {
-        self.counts.waiting = self.waiting.len() as u64;
-        self.counts.late = self.truths.late();
-        let counts = self.counts;
-        let due = self.standing.with(|accuracy| {
-            accuracy.set_counts(counts);
-            accuracy.due(t)
-        });
-        if due == Some(true) {
+        self.count();
+        if self.standing.with(|accuracy| accuracy.due(t)) == Some(true) {
             self.write(t, &at());
         }
         if let Some(keeping) = &mut self.keeping
@@ -177,6 +163,14 @@ impl Learner {
             self.kept = now;
             keeping.keeper.keep(self.calibration.learned());
         }
+    }
+
+    /// Tells the accuracy how many predictions wait, and what became of the others.
+    fn count(&mut self) {
+        self.counts.waiting = self.waiting.len() as u64;
+        self.counts.late = self.truths.late();
+        let counts = self.counts;
+        self.standing.with(|accuracy| accuracy.set_counts(counts));
     }
 
     fn write(&mut self, t: f64, at: &str) {
@@ -198,9 +192,7 @@ impl Learner {
         for predicted in self.waiting.take(|_| true) {
             self.give_up(&predicted);
         }
-        self.counts.waiting = 0;
-        let counts = self.counts;
-        self.standing.with(|accuracy| accuracy.set_counts(counts));
+        self.count();
         self.write(newest.t, at);
         if let Some(keeping) = &mut self.keeping {
             keeping.keeper.keep(self.calibration.learned());

@@ -1,7 +1,7 @@
 //! Predictions against what was really there.
 
 use super::summary::{Score, Scores};
-use crate::metric::Confusion;
+use crate::metric::{Confusion, answer};
 
 /// Scores one stream. A prediction at `t` is compared with the label at `t`.
 /// It counts for the *clip* figures when its whole clip lies within one label's
@@ -49,10 +49,8 @@ impl Scorer {
     }
 }
 
-/// Where several labels hold at once, naming any of them is right.
 fn count(confusion: &mut Confusion, truths: &[usize], best: usize) {
-    let truth = truths.iter().find(|&&t| t == best).or(truths.last());
-    if let Some(&truth) = truth {
+    if let Some(truth) = answer(truths, best) {
         confusion.add(truth, best);
     }
 }
