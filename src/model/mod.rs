@@ -8,6 +8,7 @@
 mod bundle;
 mod calibration;
 mod classifier;
+pub mod kernels;
 mod labels;
 mod loaded;
 mod manifest;
