@@ -1,8 +1,9 @@
-//! Asks the linker for what makes the binary smaller, where it can do it.
+//! Packs the built-in model's networks, and asks the linker for what makes the binary
+//! smaller, where it can do it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::{env, fs, io};
 
 /// One copy of functions that came out the same (identical code folding), of which
 /// there are thousands. lld can, GNU ld cannot.
@@ -11,8 +12,9 @@ const FOLD: &str = "-Wl,--icf=all";
 /// The loader must know it, which glibc does from 2.36 on.
 const PACK: &str = "-Wl,-z,pack-relative-relocs";
 
-fn main() {
+fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
+    pack()?;
     // Of another machine's loader nothing is known.
     let native = env::var_os("HOST") == env::var_os("TARGET");
     for flag in [Some(FOLD), native.then_some(PACK)].into_iter().flatten() {
@@ -20,6 +22,20 @@ fn main() {
             println!("cargo:rustc-link-arg-bins={flag}");
         }
     }
+    Ok(())
+}
+
+/// Writes both networks of the built-in model, one after the other, as one zstd frame:
+/// they share their weights, and so the second takes next to nothing.
+fn pack() -> io::Result<()> {
+    let mut networks = Vec::new();
+    for name in ["model.onnx", "stream.onnx"] {
+        let path = Path::new("models/camera-events").join(name);
+        println!("cargo:rerun-if-changed={}", path.display());
+        networks.extend(fs::read(path)?);
+    }
+    let folder = env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
+    fs::write(Path::new(&folder).join("networks.zst"), zstd::encode_all(&networks[..], 19)?)
 }
 
 /// Links an empty program with the flag, and runs it where it can run; `None` where

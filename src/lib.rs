@@ -10,6 +10,7 @@
 
 pub mod accuracy;
 mod atomic;
+pub mod bench;
 pub mod calibrate;
 pub mod cli;
 pub mod clip;

@@ -176,7 +176,8 @@ impl Session {
                 (self.model.input.frames.max(1) - 1) as f64 / self.model.input.rate,
             ),
             live: consumer.live,
-            hop: self.predict.hop,
+            // Between two of a strided model's outputs there is nothing to predict.
+            hop: self.predict.hop.next_multiple_of(self.classifier.stride().max(1)),
             name: self.name,
             classifier: self.classifier,
             consumer,
@@ -186,6 +187,7 @@ impl Session {
             stop: self.stop.clone(),
             progress: self.progress,
             since_reset: 0,
+            predicted: false,
             next_index: 0,
             pending_reset: None,
             pending_skipped: 0,
@@ -357,6 +359,8 @@ struct Runner {
     clip: Duration,
     /// Frames pushed since the model was emptied.
     since_reset: u64,
+    /// Whether there was a prediction since then.
+    predicted: bool,
     next_index: u64,
     /// Told with the next prediction.
     pending_reset: Option<Reset>,
@@ -410,7 +414,23 @@ impl Runner {
             let delay = self.classifier.delay();
             let logits = self.classifier.push(&slot.frame.tensor, due);
             self.consumer.give_back(slot);
-            let Some(logits) = logits?.filter(|_| due) else { continue };
+            let logits = logits.map(|logits| logits.filter(|_| due)).and_then(|logits| {
+                logits.map_or(Ok(()), |logits| self.predictor.check(logits))?;
+                Ok(logits)
+            });
+            let logits = match logits {
+                Ok(Some(logits)) => logits,
+                Ok(None) => continue,
+                // Months of frames meet a network's every corner: what it holds is
+                // forgotten. Where that does not help it is broken.
+                Err(error) if self.predicted => {
+                    log::warn!("stream \"{}\": {error}", self.name);
+                    self.begin_anew(Reset::Fault, newest, summary);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.predicted = true;
 
             let t = newest.saturating_sub(delay);
             let moment = Moment {
@@ -423,7 +443,6 @@ impl Runner {
                 reset: self.pending_reset.take(),
             };
             let start = moment.start;
-            self.predictor.check(logits)?;
             self.learner.calibration.predict(logits);
             let calibration = &self.learner.calibration;
             let mut prediction = self.predictor.take(calibration.probabilities(), moment);
@@ -478,6 +497,7 @@ impl Runner {
                     Reset::Backwards => "the presentation times went backwards",
                     Reset::Reconnect => "the source was lost and opened again",
                     Reset::Overload => "the model cannot keep up",
+                    Reset::Fault => "the model failed",
                 }
             );
             summary.resets += 1;
@@ -486,6 +506,7 @@ impl Runner {
         self.predictor.reset();
         self.write_events(summary);
         self.since_reset = 0;
+        self.predicted = false;
         self.pending_reset = Some(reset);
     }
 

@@ -1,6 +1,8 @@
 //! What a person types: one verb per file. This definition feeds the help, the
 //! man pages and the completions.
 
+mod agreement;
+mod bench;
 mod bytes;
 mod calibrate;
 mod check;
@@ -52,6 +54,7 @@ enum Verb {
     Calibrate(calibrate::Args),
     Check(check::Args),
     Inspect(inspect::Args),
+    Bench(bench::Args),
     Synth(synth::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Verb::Calibrate(args) => calibrate::run(args).map(|()| true),
         Verb::Check(args) => check::run(args).map(|()| true),
         Verb::Inspect(args) => inspect::run(args).map(|()| true),
+        Verb::Bench(args) => bench::run(args).map(|()| true),
         Verb::Synth(args) => args.run().map(|()| true),
         Verb::Completions(args) => completions::run(args).map(|()| true),
         Verb::Man(args) => man::run(args).map(|()| true),

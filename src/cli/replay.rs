@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Evaluation};
 use crate::error::{Error, Result};
 use crate::label::{Aliases, Annotations, Format, ReadOptions};
-use crate::model::{Bundle, Mode, Model};
+use crate::model::{Bundle, Mode, Model, ModelOptions};
 use crate::replay::{self, Clips, Labels, Outcome, Progress, Video, Views};
 use crate::report::store::{FORMAT, Run, RunModel, Shard, Store, Truth};
 use crate::report::{self, Aggregate, ReportOptions};
@@ -185,8 +185,9 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         jobs,
         cache: args.cache.cache.clone().map(|folder| (folder, args.cache.cache_size.0)),
     };
-    let run = describe(&bundle, mode, &options, labels.as_ref(), args.shard, planned)?;
-    let model = Model::load(bundle, Some(mode), evaluation.model.threads)?;
+    let model_options = ModelOptions { mode: Some(mode), ..evaluation.model.clone() };
+    let run = describe(&bundle, &model_options, &options, labels.as_ref(), args.shard, planned)?;
+    let model = Model::load_with(bundle, &model_options)?;
     let _lock = replay::Lock::take(&args.output)?;
     let store = match args.force {
         true => Store::begin_anew(&args.output, &run)?,
@@ -270,7 +271,7 @@ fn with_truth(
 /// What decides the predictions, for `run.json`.
 fn describe(
     bundle: &Bundle,
-    mode: Mode,
+    model: &ModelOptions,
     options: &replay::Options,
     labels: Option<&Labels>,
     shard: Option<Shard>,
@@ -283,6 +284,9 @@ fn describe(
         Clips::Uniform(count) => ("uniform".to_owned(), Some(count)),
         clips => (clips.to_string(), None),
     };
+    let mode = bundle.choose(model.mode)?;
+    let precision = serde_json::to_value(model.precision);
+    let precision = precision.map_err(|error| Error::internal(doing, error))?;
     let decides = [
         ("clips", clips.into()),
         ("count", count.into()),
@@ -290,6 +294,7 @@ fn describe(
         ("resample", options.views.resample.into()),
         ("max_gap", options.max_gap.as_secs_f64().into()),
         ("input", input),
+        ("precision", precision),
     ];
     Ok(Run {
         v: FORMAT,

@@ -41,6 +41,7 @@ pub(super) struct Args {
 
 /// Whether every stream ended well.
 pub(super) fn run(args: &Args) -> Result<bool> {
+    service::share_arenas();
     let config = match (&args.config, &args.source) {
         (_, Some(source)) => Config::quick(source, args.model.as_deref(), args.labels.as_deref())?,
         (config, None) => Config::load(config.as_deref().unwrap_or_else(|| "".as_ref()))?,

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::manifest::{Manifest, Run};
+use sha2::{Digest, Sha256};
+
+use super::manifest::{Manifest, NetworkFile, Run};
 use super::origin::Origin;
 use super::{Mode, Output, Task, calibration, labels};
 use crate::calibrate::Parameters;
 use crate::clip::InputSpec;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 
 /// The most bytes of `model.toml` and of the labels.
 const TEXT_LIMIT: u64 = 1 << 20;
@@ -22,6 +25,8 @@ pub struct Bundle {
     origin: Origin,
     manifest: Manifest,
     labels: Vec<String>,
+    /// See [`Bundle::sha256`].
+    two_stage_sha256: Option<String>,
 }
 
 impl Bundle {
@@ -57,9 +62,14 @@ impl Bundle {
                     .remedy("fit it again with `kinewatch calibrate`, or take the table out")
             })?;
         }
-        let bundle = Bundle { origin, manifest, labels };
-        for mode in bundle.modes() {
-            bundle.origin.check(bundle.file(*mode).0, ONNX_LIMIT)?;
+        let two_stage_sha256 = manifest.run.two_stage.as_ref().and_then(|stages| {
+            let sum = |network: &NetworkFile| Some(network.sha256.as_ref()?.trim().to_lowercase());
+            let sums = sum(&stages.encoder)? + &sum(&stages.head)?;
+            Some(hex(Sha256::digest(sums)))
+        });
+        let bundle = Bundle { origin, manifest, labels, two_stage_sha256 };
+        for network in bundle.modes().iter().flat_map(|mode| bundle.networks(*mode)) {
+            bundle.origin.check(&network.file, ONNX_LIMIT)?;
         }
         Ok(bundle)
     }
@@ -114,23 +124,13 @@ impl Bundle {
     ///
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config): the bundle does not list
-    /// it, or this program cannot run it.
+    /// it.
     pub fn choose(&self, asked: Option<Mode>) -> Result<Mode> {
         let doing = format!("choosing how to run model \"{}\"", self.name());
-        let available: Vec<String> = self
-            .modes()
-            .iter()
-            .filter(|mode| mode.is_implemented())
-            .map(|mode| format!("\"{mode}\""))
-            .collect();
-        let available = if available.is_empty() { "none".to_owned() } else { available.join(", ") };
+        let available: Vec<String> =
+            self.modes().iter().map(|mode| format!("\"{mode}\"")).collect();
+        let available = available.join(", ");
         let mode = asked.unwrap_or(self.modes()[0]);
-        if !mode.is_implemented() {
-            return Err(Error::config(
-                doing,
-                format!("mode \"{mode}\" is not implemented yet; available: {available}"),
-            ));
-        }
         if !self.modes().contains(&mode) {
             return Err(Error::config(
                 doing,
@@ -140,10 +140,15 @@ impl Bundle {
         Ok(mode)
     }
 
-    /// The SHA-256 of the ONNX file that serves `mode`, as the bundle gives it.
+    /// The SHA-256 of the ONNX file that serves `mode`, as the bundle gives it; of
+    /// two files, that of the text of both sums, one after the other in lower case.
     /// Once the model is loaded it was verified.
     pub fn sha256(&self, mode: Mode) -> Option<&str> {
-        self.file(mode).1
+        match (mode, &self.manifest.run.stateful) {
+            (Mode::Stateful, Some(own)) => own.sha256.as_deref(),
+            (Mode::TwoStage, _) => self.two_stage_sha256.as_deref(),
+            _ => self.manifest.sha256.as_deref(),
+        }
     }
 
     /// How to correct the probabilities of the network that serves `mode`: the
@@ -182,16 +187,15 @@ impl Bundle {
     pub fn each_file(&self, write: &mut dyn FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
         let labels = self.manifest.labels.as_str();
         write(labels, &self.origin.read(labels, TEXT_LIMIT)?)?;
-        let mut done = vec!["model.toml", labels];
-        for mode in self.modes() {
-            let file = self.file(*mode).0;
-            if !done.contains(&file) {
-                write(file, &self.onnx(*mode)?)?;
-                done.push(file);
+        let mut done = vec!["model.toml".to_owned(), labels.to_owned()];
+        for network in self.modes().iter().flat_map(|mode| self.networks(*mode)) {
+            if !done.contains(&network.file) {
+                write(&network.file, &self.onnx(&network)?)?;
+                done.push(network.file);
             }
         }
         for name in self.origin.names()? {
-            if !done.contains(&name.as_str()) {
+            if !done.contains(&name) {
                 write(&name, &self.origin.read(&name, ONNX_LIMIT)?)?;
             }
         }
@@ -203,23 +207,28 @@ impl Bundle {
         self.origin.is(folder)
     }
 
-    /// The ONNX file that serves `mode`, with its SHA-256 as the bundle gives it.
-    fn file(&self, mode: Mode) -> (&str, Option<&str>) {
-        match &self.manifest.run.stateful {
-            Some(own) if mode == Mode::Stateful => (&own.file, own.sha256.as_deref()),
-            _ => (&self.manifest.file, self.manifest.sha256.as_deref()),
+    /// The ONNX files that serve `mode`, in the order in which a frame passes
+    /// through them; none where the bundle names none.
+    pub(super) fn networks(&self, mode: Mode) -> Vec<NetworkFile> {
+        let Manifest { file, sha256, run, .. } = &self.manifest;
+        match (mode, &run.stateful, &run.two_stage) {
+            (Mode::Stateful, Some(own), _) => vec![own.clone()],
+            (Mode::TwoStage, _, Some(stages)) => {
+                vec![stages.encoder.clone(), stages.head.clone()]
+            }
+            (Mode::TwoStage, _, None) => Vec::new(),
+            _ => vec![NetworkFile { file: file.clone(), sha256: sha256.clone() }],
         }
     }
 
-    /// How errors name the ONNX file that serves `mode`.
-    pub(super) fn describe(&self, mode: Mode) -> String {
-        format!("model \"{}\" from {}", self.name(), self.origin.describe(self.file(mode).0))
+    /// How errors name one of its ONNX files.
+    pub(super) fn describe(&self, network: &NetworkFile) -> String {
+        format!("model \"{}\" from {}", self.name(), self.origin.describe(&network.file))
     }
 
-    /// The bytes of the ONNX file that serves `mode`, verified.
-    pub(super) fn onnx(&self, mode: Mode) -> Result<Cow<'static, [u8]>> {
-        let (file, sha256) = self.file(mode);
-        self.origin.read_verified(file, ONNX_LIMIT, sha256)
+    /// The bytes of one of its ONNX files, verified.
+    pub(super) fn onnx(&self, network: &NetworkFile) -> Result<Cow<'static, [u8]>> {
+        self.origin.read_verified(&network.file, ONNX_LIMIT, network.sha256.as_deref())
     }
 
     /// `[run]`.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::profile::Profile;
 use crate::error::Result;
 
 /// A model running over one stream, with that stream's own state. Weights are
@@ -21,6 +22,12 @@ pub trait Classifier: Send {
     /// Sampled frames from a reset to the first logits.
     fn warm_up(&self) -> usize;
 
+    /// Sampled frames from one set of logits to the next: a network with strides in time
+    /// gives none in between.
+    fn stride(&self) -> usize {
+        1
+    }
+
     /// How far the time that the logits speak of lies behind the newest frame.
     fn delay(&self) -> Duration {
         Duration::ZERO
@@ -29,4 +36,14 @@ pub trait Classifier: Send {
     /// Whether every frame must be pushed and computed in order (`stateful`),
     /// so that leaving frames out breaks the state; `window` can skip hops.
     fn needs_every_frame(&self) -> bool;
+
+    /// Times every operator from now on, which makes each slower by a reading of the
+    /// clock.
+    fn start_profile(&mut self) {}
+
+    /// Ends timing, and gives what was timed since it began; none where it did not, or
+    /// where there are no operators to be seen.
+    fn take_profile(&mut self) -> Option<Profile> {
+        None
+    }
 }

@@ -19,6 +19,9 @@ pub enum Output {
     Probabilities,
 }
 
+/// More sampled frames than a mean over time can be over.
+const MOST_AVERAGED: usize = 1025;
+
 /// A way to run a model over a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,11 +48,6 @@ impl Mode {
             Mode::Stateful => "stateful",
             Mode::TwoStage => "two-stage",
         }
-    }
-
-    /// Whether this program can run it.
-    pub fn is_implemented(self) -> bool {
-        matches!(self, Mode::Window | Mode::Stateful)
     }
 }
 
@@ -85,19 +83,79 @@ pub(super) struct Manifest {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Run {
     pub modes: Vec<Mode>,
+    /// The output that holds the logits; none for the first that can.
+    pub logits: Option<String>,
     /// Sampled frames until a stateful model's logits mean something.
     pub warm_up: Option<usize>,
-    pub stateful: Option<StatefulFile>,
+    /// The network to run frame by frame, where it is another file than the one
+    /// that takes whole clips.
+    pub stateful: Option<NetworkFile>,
     pub state: Vec<StatePair>,
+    pub continual: Continual,
+    #[serde(rename = "two-stage")]
+    pub two_stage: Option<TwoStageFiles>,
 }
 
-/// `[run.stateful]`: the network to run frame by frame, where it is another
-/// file than the one that takes whole clips.
+/// An ONNX file of the bundle: `[run.stateful]`, for one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StatefulFile {
+pub(super) struct NetworkFile {
     pub file: String,
     pub sha256: Option<String>,
+}
+
+/// `[run.continual]`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Continual {
+    /// Means over time are over so many sampled frames; none for as many as a clip has.
+    pub average: Option<usize>,
+    pub warm_up: WarmUp,
+}
+
+/// When the mode `continual` gives its first logits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WarmUp {
+    /// Once the receptive field is full.
+    #[default]
+    Full,
+    /// Once there are as many frames as a clip has; what lies before them counts as
+    /// zeros, as before a clip.
+    Clip,
+}
+
+/// `[run.two-stage]`: a network that sees one frame, and one that sees the last T
+/// embeddings which that one gave.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TwoStageFiles {
+    pub encoder: NetworkFile,
+    pub head: NetworkFile,
+    #[serde(default)]
+    pub layout: HeadLayout,
+    /// The encoder's output that is the embedding; none for its first.
+    pub embedding: Option<String>,
+}
+
+/// The order of the axes of a temporal head's input: batch N, time T, and the
+/// embedding, whose D values may be C channels of H rows and W columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+// Written as clip::Layout writes its own.
+#[allow(clippy::upper_case_acronyms)]
+pub(super) enum HeadLayout {
+    /// Transformers, LSTMs with the batch first, OpenVINO's action-recognition
+    /// decoders. D may stand for several axes (ConvLSTM).
+    #[default]
+    NTD,
+    /// Temporal convolutions.
+    NDT,
+    /// LSTMs and GRUs as PyTorch makes them by default. D may stand for several axes.
+    TND,
+    /// Frames in place of the batch (TSN). D may stand for several axes.
+    TD,
+    /// 3-D convolutions over feature maps (ECO).
+    NCTHW,
 }
 
 /// One `[[run.state]]`: an input and the output that becomes it at the next
@@ -107,11 +165,21 @@ pub(super) struct StatefulFile {
 pub(super) struct StatePair {
     pub input: String,
     pub output: String,
+    /// Its shape; needed only where the file leaves an axis open.
+    pub shape: Option<Vec<usize>>,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Run { modes: vec![Mode::Window], warm_up: None, stateful: None, state: Vec::new() }
+        Run {
+            modes: vec![Mode::Window],
+            warm_up: None,
+            stateful: None,
+            state: Vec::new(),
+            continual: Continual::default(),
+            logits: None,
+            two_stage: None,
+        }
     }
 }
 
@@ -153,11 +221,24 @@ impl Manifest {
         if self.run.warm_up == Some(0) {
             return fault("run.warm_up: 0; expected sampled frames, 1 or more".into());
         }
+        if let Some(average @ (0 | MOST_AVERAGED..)) = self.run.continual.average {
+            return fault(format!(
+                "run.continual.average: {average}; expected sampled frames, 1 to {}",
+                MOST_AVERAGED - 1
+            ));
+        }
         let stateful = self.run.modes.contains(&Mode::Stateful);
         if !stateful && (self.run.stateful.is_some() || !self.run.state.is_empty()) {
             return fault(
                 "run.stateful and run.state serve the mode \"stateful\", which run.modes does not \
                  list"
+                    .into(),
+            );
+        }
+        if self.run.modes.contains(&Mode::TwoStage) != self.run.two_stage.is_some() {
+            return fault(
+                "run.two-stage names the encoder and the head of the mode \"two-stage\": give both, \
+                 the table and the mode in run.modes, or neither"
                     .into(),
             );
         }
@@ -167,6 +248,12 @@ impl Manifest {
                 return fault(format!(
                     "run.state: \"{}\" or \"{}\" is paired twice",
                     pair.input, pair.output
+                ));
+            }
+            if let Some(shape) = pair.shape.as_ref().filter(|shape| shape.contains(&0)) {
+                return fault(format!(
+                    "run.state: \"{}\" has the shape {shape:?}; expected lengths of 1 or more",
+                    pair.input
                 ));
             }
         }

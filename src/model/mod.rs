@@ -5,9 +5,13 @@
 //! shared by every stream that names it; a [`Classifier`] is that model running
 //! over one stream, with the stream's own clip or state.
 
+mod agreement;
 mod bundle;
 mod calibration;
 mod classifier;
+mod convolutional;
+mod graph;
+mod input;
 pub mod kernels;
 mod labels;
 mod loaded;
@@ -16,14 +20,20 @@ mod network;
 mod onnx;
 mod options;
 mod origin;
+mod profile;
 mod stateful;
+mod two_stage;
+mod typed;
 mod window;
 
+pub use agreement::{Agreement, Comparison, Nearness};
 pub use bundle::Bundle;
 pub use classifier::Classifier;
-pub use loaded::{Model, inspect};
+pub use loaded::{Costs, Inspected, Model, inspect};
 pub use manifest::{Mode, Output};
 
 pub use crate::metric::Task;
+pub use kernels::Precision;
 pub use network::{Facts, Tensor};
 pub use options::ModelOptions;
+pub use profile::{Profile, Row};

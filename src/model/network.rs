@@ -3,14 +3,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::ops::Cost;
-use tract_onnx::tract_core::plan::SimpleState;
-use tract_onnx::tract_hir::infer::{InferenceFact, InferenceModelExt};
-use tract_onnx::tract_hir::internal::DimLike;
+use tract_onnx::tract_core::floats::FloatPrecisionTranslator;
+use tract_onnx::tract_core::plan::{self, SimpleState};
+use tract_onnx::tract_core::transform::ModelTransform;
 
+use super::kernels::Precision;
 use super::onnx::OnnxFile;
+use super::profile::Profile;
+use super::typed::{Typed, weight_bytes};
 use crate::error::{Error, Result};
 
 /// The most characters of the engine's own words that an error repeats.
@@ -34,11 +37,16 @@ pub struct Facts {
     pub inputs: Vec<Tensor>,
     /// In the file's order.
     pub outputs: Vec<Tensor>,
-    /// Weights: floating-point values that the file holds.
+    /// Weights: floating-point or quantised values that the file holds.
     pub parameters: u64,
-    /// Of one step: a whole clip in window mode, one frame in stateful mode.
+    /// Of one step: a whole clip in window mode, else one frame that brings a
+    /// prediction.
     /// None where the engine cannot tell.
     pub multiply_accumulates: Option<u64>,
+    /// Bytes of the constants that a loaded network holds, once for all streams, in its
+    /// precision. tract lays them out anew and may round up; kernels of our own round
+    /// up to whole vectors, which is counted.
+    pub weight_bytes: u64,
     /// Operators, after optimising.
     pub nodes: usize,
     /// Size of the ONNX file.
@@ -49,6 +57,9 @@ pub struct Facts {
 #[derive(Debug)]
 pub(super) struct Network {
     plan: Arc<TypedSimplePlan>,
+    /// Whether it computes in half precision: what it takes and gives as f32 is turned
+    /// into that and back.
+    half: bool,
     pub inputs: Vec<(DatumType, Vec<usize>)>,
     pub outputs: Vec<(DatumType, Vec<usize>)>,
     pub facts: Facts,
@@ -60,38 +71,50 @@ impl Network {
     pub fn build(
         file: OnnxFile,
         shapes: &[Vec<usize>],
+        precision: Precision,
         threads: usize,
         doing: &str,
     ) -> Result<Self> {
+        Network::of(Typed::new(file, shapes, doing)?, precision, threads, doing)
+    }
+
+    /// Optimises `typed`, to be run with weights of `precision` by `threads` threads.
+    pub fn of(typed: Typed, precision: Precision, threads: usize, doing: &str) -> Result<Self> {
+        if precision == Precision::Int8 {
+            return Err(Error::config(
+                doing,
+                "precision \"int8\" is for convolutional networks in mode \"window\" or \
+                 \"continual\"; this one runs on tract",
+            )
+            .remedy("use precision \"f32\" or \"f16\""));
+        }
+        if precision == Precision::F16 && !has_half_arithmetic() {
+            log::warn!("{doing}: this CPU has no arithmetic in half precision; f32 is faster here");
+        }
+        let half = precision == Precision::F16;
         guarded(doing, || {
-            build(file, shapes, threads).map_err(|error| Error::config(doing, told(&error)))
+            optimised(typed, half, threads).map_err(|error| Error::config(doing, told(&error)))
         })
     }
 }
 
-fn build(file: OnnxFile, shapes: &[Vec<usize>], threads: usize) -> TractResult<Network> {
-    let mut model = file.engine.model_for_proto_model(&file.proto)?;
-    for (at, (input, shape)) in file.inputs.iter().zip(shapes).enumerate() {
-        model.set_input_fact(at, InferenceFact::dt_shape(input.datum, shape))?;
+/// Whether the CPU computes in half precision itself (FEAT_FP16 of Arm v8.2).
+fn has_half_arithmetic() -> bool {
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("fp16");
+    #[cfg(not(target_arch = "aarch64"))]
+    false
+}
+
+fn optimised(typed: Typed, half: bool, threads: usize) -> TractResult<Network> {
+    let Typed { mut model, inputs, outputs, mut facts } = typed;
+    if half {
+        FloatPrecisionTranslator::new(DatumType::F32, DatumType::F16).transform(&mut model)?;
+        model = model.into_decluttered()?;
+        facts.weight_bytes = weight_bytes(&model);
     }
-    // What the file says of its outputs' shapes may be written for another
-    // batch or clip length; the shapes that follow from the inputs are right.
-    for at in 0..model.output_outlets()?.len() {
-        model.set_output_fact(at, InferenceFact::default())?;
-    }
-    let model = model.into_typed()?.into_decluttered()?;
-    let multiply_accumulates = multiply_accumulates(&model);
     let model = model.into_optimized()?;
-    let (inputs, outputs) = (typed_inputs(&model)?, typed_outputs(&model)?);
-    let names = file.inputs.iter().map(|input| &input.name);
-    let facts = Facts {
-        inputs: described(names, &inputs),
-        outputs: described(file.outputs.iter(), &outputs),
-        parameters: file.parameters,
-        multiply_accumulates,
-        nodes: model.nodes().len(),
-        file_bytes: file.bytes,
-    };
+    facts.nodes = model.nodes().len();
     let executor = if threads > 1 {
         multithread::Executor::multithread_with_name(threads, "model")
     } else {
@@ -99,49 +122,7 @@ fn build(file: OnnxFile, shapes: &[Vec<usize>], threads: usize) -> TractResult<N
     };
     let options = RunOptions { executor: Some(executor), ..RunOptions::default() };
     let plan = TypedSimplePlan::new_with_options(model, &options)?;
-    Ok(Network { plan, inputs, outputs, facts })
-}
-
-fn typed_inputs(model: &TypedModel) -> TractResult<Vec<(DatumType, Vec<usize>)>> {
-    (0..model.input_outlets()?.len()).map(|at| concrete(model.input_fact(at)?)).collect()
-}
-
-fn typed_outputs(model: &TypedModel) -> TractResult<Vec<(DatumType, Vec<usize>)>> {
-    (0..model.output_outlets()?.len()).map(|at| concrete(model.output_fact(at)?)).collect()
-}
-
-fn concrete(fact: &TypedFact) -> TractResult<(DatumType, Vec<usize>)> {
-    let shape = fact.shape.iter().map(|dim| Ok(dim.to_usize()?)).collect::<TractResult<_>>()?;
-    Ok((fact.datum_type, shape))
-}
-
-fn described<'a>(
-    names: impl Iterator<Item = &'a String>,
-    facts: &[(DatumType, Vec<usize>)],
-) -> Vec<Tensor> {
-    names
-        .zip(facts)
-        .map(|(name, (datum, shape))| Tensor {
-            name: name.clone(),
-            shape: shape.clone(),
-            datum: format!("{datum:?}").to_lowercase(),
-        })
-        .collect()
-}
-
-/// Adds up what the engine says each operator costs; none where one does not
-/// know its own cost.
-fn multiply_accumulates(model: &TypedModel) -> Option<u64> {
-    let mut sum = 0u64;
-    for node in model.nodes() {
-        let facts = model.node_input_facts(node.id).ok()?;
-        for (cost, count) in node.op.cost(&facts).ok()? {
-            if matches!(cost, Cost::FMA(_)) {
-                sum = sum.checked_add(u64::try_from(count.to_i64().ok()?).ok()?)?;
-            }
-        }
-    }
-    Some(sum)
+    Ok(Network { plan, half, inputs, outputs, facts })
 }
 
 /// One stream's use of a network: memory that is kept from run to run.
@@ -150,12 +131,14 @@ pub(super) struct Session {
     network: Arc<Network>,
     state: Option<SimpleState<TypedFact, Box<dyn TypedOp>>>,
     doing: String,
+    /// While operators are timed.
+    profile: Option<Profile>,
 }
 
 impl Session {
     /// `doing` opens every error's text.
     pub fn new(network: &Arc<Network>, doing: String) -> Self {
-        Session { network: network.clone(), state: None, doing }
+        Session { network: network.clone(), state: None, doing, profile: None }
     }
 
     /// Runs the network once.
@@ -166,16 +149,41 @@ impl Session {
     pub fn run(&mut self, inputs: TVec<TValue>) -> Result<TVec<TValue>> {
         // After a fault the state is not put back: what it holds is unknown.
         let (kept, network, doing) = (self.state.take(), &self.network, &self.doing);
+        let profile = &mut self.profile;
         let (state, outputs) = guarded(doing, || {
             let mut state = match kept {
                 Some(state) => state,
                 None => network.plan.spawn().map_err(|error| Error::data(doing, told(&error)))?,
             };
-            let outputs = state.run(inputs).map_err(|error| Error::data(doing, told(&error)))?;
+            let inputs = if network.half { cast(inputs, DatumType::F16, doing)? } else { inputs };
+            let outputs = state.run_plan_with_eval(inputs, |context, state, node, inputs| {
+                let Some(profile) = profile else {
+                    return plan::eval(context, state, node, inputs);
+                };
+                let began = Instant::now();
+                let outputs = plan::eval(context, state, node, inputs)?;
+                profile.add(node.id, began.elapsed(), || {
+                    (node.name.clone(), node.op.name().into_owned())
+                });
+                Ok(outputs)
+            });
+            let outputs = outputs.map_err(|error| Error::data(doing, told(&error)))?;
+            let outputs =
+                if network.half { cast(outputs, DatumType::F32, doing)? } else { outputs };
             Ok((state, outputs))
         })?;
         self.state = Some(state);
         Ok(outputs)
+    }
+
+    /// Times every operator from now on.
+    pub fn start_profile(&mut self) {
+        self.profile = Some(Profile::default());
+    }
+
+    /// Ends timing, and gives what was timed.
+    pub fn take_profile(&mut self) -> Option<Profile> {
+        self.profile.take()
     }
 
     /// Copies an output of f32 values to `logits`.
@@ -184,23 +192,51 @@ impl Session {
     /// [`Kind::Data`](crate::error::Kind::Data) where a value is not finite:
     /// weights or frames are damaged, and nothing true can be said from it.
     pub fn read(&self, output: &TValue, logits: &mut [f32]) -> Result<()> {
+        self.read_values(output, logits, "class")
+    }
+
+    /// Copies an output of f32 values to `to`; errors call one of them a `what`.
+    ///
+    /// # Errors
+    /// As [`Session::read`].
+    pub fn read_values(&self, output: &TValue, to: &mut [f32], what: &str) -> Result<()> {
         let view = output.try_as_plain_ram().and_then(|view| view.as_slice::<f32>());
         let values = view.map_err(|error| Error::internal(&self.doing, told(&error)))?;
-        if values.len() != logits.len() {
+        if values.len() != to.len() {
             return Err(Error::internal(
                 &self.doing,
-                format!("it gave {} values where it promised {}", values.len(), logits.len()),
+                format!("it gave {} values where it promised {}", values.len(), to.len()),
             ));
         }
-        if let Some(class) = values.iter().position(|value| !value.is_finite()) {
-            return Err(Error::data(
-                &self.doing,
-                format!("it gave {} for class {class}, which is not a finite number", values[class]),
-            )
-            .remedy("check that the model's file is whole and that its input.mean and input.std are right"));
-        }
-        logits.copy_from_slice(values);
-        Ok(())
+        to.copy_from_slice(values);
+        check_finite(to, what, &self.doing).map_err(|error| {
+            let remedy = "a value above 65504 is infinite in precision \"f16\": use \"f32\"";
+            if self.network.half { error.remedy(remedy) } else { error }
+        })
+    }
+}
+
+/// The floating-point values among `values` as `to`.
+fn cast(values: TVec<TValue>, to: DatumType, doing: &str) -> Result<TVec<TValue>> {
+    let one = |value: TValue| -> TractResult<TValue> {
+        let float = value.datum_type().is_float();
+        Ok(if float { value.cast_to_dt(to)?.into_owned().into_tvalue() } else { value })
+    };
+    let cast: TractResult<TVec<TValue>> = values.into_iter().map(one).collect();
+    cast.map_err(|error| Error::internal(doing, told(&error)))
+}
+
+/// Whether all `values` are finite numbers; errors call one of them a `what`.
+pub(super) fn check_finite(values: &[f32], what: &str, doing: &str) -> Result<()> {
+    match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((at, value)) => Err(Error::data(
+            doing,
+            format!("it gave {value} for {what} {at}, which is not a finite number"),
+        )
+        .remedy(
+            "check that the model's file is whole and that its input.mean and input.std are right",
+        )),
     }
 }
 
@@ -219,7 +255,7 @@ pub(super) fn guarded<T>(doing: &str, f: impl FnOnce() -> Result<T>) -> Result<T
 }
 
 /// The engine's own words on a fault: the whole chain of causes, in one line.
-fn told(error: &TractError) -> String {
+pub(super) fn told(error: &TractError) -> String {
     shortened(format!("{error:#}"))
 }
 

@@ -18,7 +18,21 @@ pub(super) struct Declared {
     pub name: String,
     /// Its axes; none for one that the file leaves open.
     pub shape: Vec<Option<usize>>,
+    /// What the file calls the open axes; the same name means the same length.
+    pub axes: Vec<Option<String>>,
     pub datum: DatumType,
+}
+
+impl Declared {
+    /// The shape as people write it, with what the file calls an open axis.
+    pub fn sizes(&self) -> String {
+        let size = |(size, name): (&Option<usize>, &Option<String>)| match (size, name) {
+            (Some(size), _) => size.to_string(),
+            (None, Some(name)) => name.clone(),
+            (None, None) => "?".to_owned(),
+        };
+        self.shape.iter().zip(&self.axes).map(size).collect::<Vec<_>>().join("×")
+    }
 }
 
 /// A parsed ONNX file whose operators are all known.
@@ -27,7 +41,8 @@ pub(super) struct OnnxFile {
     pub proto: ModelProto,
     pub inputs: Vec<Declared>,
     pub outputs: Vec<String>,
-    /// Weights: values in the floating-point tensors that the file holds.
+    /// Weights: values in the tensors of floating-point numbers or bytes (quantised
+    /// weights) that the file holds.
     pub parameters: u64,
     pub bytes: usize,
 }
@@ -35,6 +50,8 @@ pub(super) struct OnnxFile {
 /// The most unsupported operators that an error lists: a file of another
 /// framework can have hundreds.
 const LISTED: usize = 5;
+/// The most inputs or outputs that an error names.
+const NAMED: usize = 8;
 
 impl OnnxFile {
     /// Parses `bytes`; `doing` opens every error's text.
@@ -76,16 +93,31 @@ impl OnnxFile {
                 .remedy("export the model again with its weights inside the ONNX file"));
         }
         let parameters =
-            graph.initializer.iter().filter(|tensor| is_float(tensor)).map(values).sum();
+            graph.initializer.iter().filter(|tensor| is_weight(tensor)).map(values).sum();
         Ok(OnnxFile { inputs, outputs, parameters, bytes: bytes.len(), engine, proto })
+    }
+
+    /// The length that the file gives for an axis of an output; none where it is open.
+    pub fn output_size(&self, output: usize, axis: usize) -> Option<usize> {
+        let kind = self.proto.graph.as_ref()?.output.get(output)?.r#type.as_ref()?;
+        let Type::TensorType(tensor) = kind.value.as_ref()?;
+        size(&tensor.shape.as_ref()?.dim.get(axis)?.value)
+    }
+
+    /// Whether `name` has a value of its own in the file.
+    pub fn is_stored(&self, name: &str) -> bool {
+        let graph = self.proto.graph.as_ref();
+        graph.is_some_and(|graph| graph.initializer.iter().any(|tensor| tensor.name == name))
     }
 }
 
-fn is_float(tensor: &TensorProto) -> bool {
-    matches!(
-        DataType::try_from(tensor.data_type),
-        Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double)
-    )
+fn is_weight(tensor: &TensorProto) -> bool {
+    match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double) => true,
+        // A single byte is where zero lies among the others.
+        Ok(DataType::Int8 | DataType::Uint8) => values(tensor) > 1,
+        _ => false,
+    }
 }
 
 fn values(tensor: &TensorProto) -> u64 {
@@ -102,15 +134,34 @@ fn declared(info: &ValueInfoProto, doing: &str) -> Result<Declared> {
         .and_then(|datum| DatumType::try_from(datum).ok())
         .ok_or_else(|| fault("is of a kind of number that is not supported"))?;
     let shape = tensor.shape.as_ref().ok_or_else(|| fault("has no declared shape"))?;
-    let size = |value: &Option<Dimension>| match value {
-        Some(Dimension::DimValue(size)) => usize::try_from(*size).ok(),
+    let name = |value: &Option<Dimension>| match value {
+        Some(Dimension::DimParam(name)) if !name.is_empty() => Some(name.clone()),
         _ => None,
     };
     Ok(Declared {
         name: info.name.clone(),
         shape: shape.dim.iter().map(|dim| size(&dim.value)).collect(),
+        axes: shape.dim.iter().map(|dim| name(&dim.value)).collect(),
         datum,
     })
+}
+
+fn size(value: &Option<Dimension>) -> Option<usize> {
+    match value {
+        Some(Dimension::DimValue(size)) => usize::try_from(*size).ok(),
+        _ => None,
+    }
+}
+
+/// Names in quotes: the first of them, where there are as many as of a network with
+/// dozens of states.
+pub(super) fn quoted<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let left = names.len().saturating_sub(NAMED);
+    let mut text: Vec<String> = names.take(NAMED).map(|name| format!("\"{name}\"")).collect();
+    if left > 0 {
+        text.push(format!("{left} more"));
+    }
+    text.join(", ")
 }
 
 /// The engine itself would stop at the first such operator, and bury its name

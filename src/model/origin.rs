@@ -12,12 +12,49 @@ use crate::error::{Error, Result};
 use crate::hex::hex;
 
 /// The files of the default model, which are part of the program.
-const CAMERA_EVENTS: &[(&str, &[u8])] = &[
-    ("model.toml", include_bytes!("../../models/camera-events/model.toml")),
-    ("labels.txt", include_bytes!("../../models/camera-events/labels.txt")),
-    ("model.onnx", include_bytes!("../../models/camera-events/model.onnx")),
-    ("stream.onnx", include_bytes!("../../models/camera-events/stream.onnx")),
+const CAMERA_EVENTS: &[(&str, Embedded)] = &[
+    ("model.toml", Embedded::Plain(include_bytes!("../../models/camera-events/model.toml"))),
+    ("labels.txt", Embedded::Plain(include_bytes!("../../models/camera-events/labels.txt"))),
+    ("model.onnx", Embedded::Packed { from: 0, to: CLIP }),
+    ("stream.onnx", Embedded::Packed { from: CLIP, to: CLIP + STREAM }),
 ];
+const CLIP: usize = include_bytes!("../../models/camera-events/model.onnx").len();
+const STREAM: usize = include_bytes!("../../models/camera-events/stream.onnx").len();
+/// Both networks, as build.rs packs them.
+const NETWORKS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/networks.zst"));
+
+/// Where a file of the default model is.
+#[derive(Clone, Copy)]
+enum Embedded {
+    Plain(&'static [u8]),
+    /// These bytes of the networks.
+    Packed {
+        from: usize,
+        to: usize,
+    },
+}
+
+impl Embedded {
+    fn len(self) -> usize {
+        match self {
+            Embedded::Plain(bytes) => bytes.len(),
+            Embedded::Packed { from, to } => to - from,
+        }
+    }
+
+    fn read(self, doing: &str) -> Result<Cow<'static, [u8]>> {
+        match self {
+            Embedded::Plain(bytes) => Ok(Cow::Borrowed(bytes)),
+            Embedded::Packed { from, to } => {
+                let unpacked = zstd::decode_all(NETWORKS);
+                let mut bytes = unpacked.map_err(|error| Error::internal(doing, error))?;
+                bytes.truncate(to);
+                bytes.drain(..from);
+                Ok(Cow::Owned(bytes))
+            }
+        }
+    }
+}
 
 /// Where a bundle's files come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +95,7 @@ impl Origin {
         self.check(file, limit)?;
         let doing = format!("reading {}", self.describe(file));
         match self {
-            Origin::Embedded => Ok(Cow::Borrowed(embedded(file, &doing)?)),
+            Origin::Embedded => embedded(file, &doing)?.read(&doing),
             Origin::Folder(folder) => {
                 let path = folder.join(inside(file, &doing)?);
                 let mut bytes = Vec::new();
@@ -145,10 +182,10 @@ impl Origin {
     }
 }
 
-fn embedded(file: &str, doing: &str) -> Result<&'static [u8]> {
+fn embedded(file: &str, doing: &str) -> Result<Embedded> {
     CAMERA_EVENTS
         .iter()
-        .find_map(|&(name, bytes)| (name == file).then_some(bytes))
+        .find_map(|&(name, held)| (name == file).then_some(held))
         .ok_or_else(|| Error::config(doing, "the embedded model has no such file"))
 }
 

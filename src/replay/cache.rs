@@ -210,6 +210,7 @@ fn code_of(reset: Option<Reset>) -> u8 {
         Some(Reset::Reconnect) => 4,
         Some(Reset::Overload) => 5,
         Some(Reset::Clip) => 6,
+        Some(Reset::Fault) => 7,
     }
 }
 
@@ -222,6 +223,7 @@ fn reset_of(code: u8) -> Option<Option<Reset>> {
         4 => Some(Reset::Reconnect),
         5 => Some(Reset::Overload),
         6 => Some(Reset::Clip),
+        7 => Some(Reset::Fault),
         _ => return None,
     })
 }

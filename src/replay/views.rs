@@ -127,8 +127,9 @@ impl Views {
     /// As [`Bundle::choose`].
     pub fn mode(&self, bundle: &Bundle, asked: Option<Mode>) -> Result<Mode> {
         let whole = self.separate() || self.clips == Clips::Dense;
-        let window = bundle.modes().contains(&Mode::Window).then_some(Mode::Window);
-        bundle.choose(asked.or(window.filter(|_| whole)))
+        let mut exact = [Mode::Window, Mode::TwoStage].into_iter();
+        let exact = exact.find(|mode| whole && bundle.modes().contains(mode));
+        bundle.choose(asked.or(exact))
     }
 
     /// The crops in the order in which they are run.

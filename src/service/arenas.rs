@@ -13,7 +13,8 @@ const VARIABLE: &str = "MALLOC_ARENA_MAX";
 /// Each video of a replay starts a dozen threads, GStreamer's and ours. By
 /// default glibc spreads them over up to eight arenas a core, and what a thread
 /// freed stays in its arena: over a thousand videos memory grew by a fifth, and
-/// a run needed more than half as much again as it does with one arena. To be
+/// a run needed more than half as much again as it does with one arena. A daemon
+/// keeps a fifth less (X3D-S over a 720p recording: 159 MB instead of 193). To be
 /// called before any thread is started; does nothing with other C libraries.
 pub fn share_arenas() {
     if !cfg!(target_env = "gnu") || env::var_os(VARIABLE).is_some() {

@@ -22,7 +22,7 @@ use crate::config::{SinkConfig, StreamConfig};
 use crate::control::{Control, Folders};
 use crate::error::{Error, Result};
 use crate::label::{self, FolderWatch, Post, Rules, Truths};
-use crate::model::{Model, Task};
+use crate::model::{Model, ModelOptions, Task};
 use crate::session::{Keeping, ModelFacts, Progress, Session, Summary};
 use crate::sink::{FileSink, Sink, Sinks, StdoutSink, View};
 use crate::stop::Stop;
@@ -254,7 +254,8 @@ fn status(running: usize, progress: &[Arc<Progress>]) -> String {
 }
 
 fn load(plan: ModelPlan) -> Result<Arc<Model>> {
-    Model::load(plan.bundle, Some(plan.mode), plan.options.threads)
+    let options = ModelOptions { mode: Some(plan.mode), ..plan.options };
+    Model::load_with(plan.bundle, &options)
 }
 
 fn open_sinks(configs: &[SinkConfig], format: Format) -> Result<Vec<Box<dyn Sink>>> {

@@ -54,6 +54,8 @@ pub enum Reset {
     Reconnect,
     /// Frames were dropped because the model could not keep up.
     Overload,
+    /// The model failed, or gave a value that is no number.
+    Fault,
     /// The next of several clips that a replay cuts out of a recording; never
     /// seen by a daemon.
     Clip,
