@@ -28,7 +28,7 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration soak kills replay-profile replay-memory install uninstall clean fuzz
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills replay-profile replay-memory install uninstall clean fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ bench: setup ## benchmarks
 
 bench-calibration: setup ## whether calibration keeps what it promises; draws docs/calibration-*.svg
 	@$(CARGO) bench --locked --bench calibration
+
+bench-peers: setup ## beside ONNX Runtime, OpenVINO and PyTorch; writes docs/benchmarks.md (PEERS="--quick")
+	@$(CARGO) build --release --locked --bins --examples
+	@scripts/bench-peers.sh $(TARGET_DIR) $(PEERS)
 
 soak: setup ## a replay that is killed at random twenty times, and ends as if undisturbed
 	@KINEWATCH_KILLS=20 $(CARGO) test --release --locked --test replay killed_at_random

@@ -121,7 +121,7 @@ fn help_and_version_are_printed() {
     let output = run(&["--version"]);
     assert_eq!(text(&output.stdout), format!("kinewatch {}\n", env!("CARGO_PKG_VERSION")));
     let help = text(&run(&["--help"]).stdout);
-    for verb in ["run", "check", "inspect", "synth", "completions", "man", "Exit codes"] {
+    for verb in ["run", "check", "inspect", "bench", "synth", "completions", "man", "Exit codes"] {
         assert!(help.contains(verb), "{verb} in {help}");
     }
     let help = text(&run(&["run", "--help"]).stdout);
@@ -241,6 +241,24 @@ fn a_bundle_is_described_for_people_and_for_programs() {
     }
     let report: Value = serde_json::from_slice(&run(&["inspect", "--json"]).stdout).unwrap();
     assert_eq!((&report["input"]["frames"], &report["modes"][0]), (&16.into(), &"stateful".into()));
+    // Every mode, those that are not listed too.
+    assert!(said.contains("two-stage  not possible: "), "{said}");
+    assert!(said.contains("first prediction after 16 frames (2.0 s)"), "{said}");
+    let costs = report["costs"].as_array().unwrap();
+    assert_eq!(costs.len(), 4);
+    for (mode, listed) in [("stateful", true), ("window", true), ("two-stage", false)] {
+        let cost = costs.iter().find(|cost| cost["mode"] == mode).unwrap();
+        assert_eq!(
+            (&cost["listed"], &cost["possible"]),
+            (&listed.into(), &listed.into()),
+            "{cost}"
+        );
+        assert_eq!(cost["error"].is_null(), listed, "{cost}");
+        if listed {
+            assert!(cost["weight_bytes"].as_u64().unwrap() > 100_000, "{cost}");
+            assert_eq!((&cost["warm_up_frames"], &cost["delay_s"]), (&16.into(), &0.0.into()));
+        }
+    }
     let output = run(&["inspect", "/nonexistent/model"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("/nonexistent/model"));

@@ -91,7 +91,7 @@ fn what_make_install_copies_exists() {
 
 /// The rooms and those that each may use: the table of docs/design.md, which
 /// keeps imports pointing one way.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("metric", &[]),
     ("calibrate", &["metric"]),
     ("accuracy", &["metric", "calibrate"]),
@@ -101,6 +101,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("video", &["synth"]),
     ("clip", &["video"]),
     ("model", &["metric", "calibrate", "clip", "video"]),
+    ("bench", &["model", "clip"]),
     ("predict", &["metric", "calibrate", "model", "clip", "video"]),
     ("report", &["metric", "calibrate", "accuracy", "model", "predict"]),
     ("sink", &["calibrate", "predict"]),
@@ -159,6 +160,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
+            "bench",
             "config",
             "session",
             "service",

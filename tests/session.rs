@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kinewatch::duration::HumanDuration;
-use kinewatch::error::Error;
+use kinewatch::error::{Error, Result};
 use kinewatch::label::Span;
 use kinewatch::predict::{EventOptions, PredictOptions, SmoothOptions};
 use kinewatch::session::{Observer, Scored};
@@ -38,6 +38,23 @@ fn predictions_begin_with_the_first_full_clip_and_then_come_at_every_hop() {
     assert_eq!(predictions[0]["at"], "2023-11-14T22:13:20.123Z");
     assert_eq!(predictions[0]["label"], "wave");
     assert_eq!((summary.frames, summary.predictions, summary.skipped), (12, 3, 0));
+}
+
+/// A network with a stride of 4 in time has nothing to say in between.
+#[test]
+fn a_hop_is_rounded_up_to_the_strides_of_the_model() {
+    for (hop, every) in [(1, 4), (4, 4), (6, 8)] {
+        let (memory, sinks) = memory();
+        let mut model = Model::new(5);
+        model.stride = 4;
+        let mut session = session("gate", Source::recording(frames(0.0, 22, 4.0)), model, &sinks);
+        session.predict = PredictOptions { hop, ..plain() };
+        let summary = session.run();
+
+        let expected: Vec<f64> = (4..22).step_by(every).map(|at| f64::from(at) / 4.0).collect();
+        assert_eq!(field::<f64>(&memory.predictions(), "t"), expected, "hop {hop}");
+        assert_eq!(summary.skipped, 0);
+    }
 }
 
 #[test]
@@ -213,6 +230,26 @@ fn a_model_that_gives_no_number_ends_only_its_own_stream() {
     assert_eq!(bad.predictions, 3);
     assert!(good.error.is_none());
     assert_eq!(memory.predictions().iter().filter(|p| p["stream"] == "good").count(), 47);
+}
+
+/// As a state that overflowed after months: it must not be the end of the stream.
+#[test]
+fn a_model_that_fails_once_begins_anew_and_says_so() {
+    for fault in [(|| Ok([0.0, f32::NAN, 0.0])) as fn() -> Result<[f32; 3]>, || {
+        Err(Error::data("running", "it broke"))
+    }] {
+        let (memory, sinks) = memory();
+        let model = Model::new(4).script(move |n| if n == 9 { fault() } else { Ok([0.0; 3]) });
+        let summary = session("gate", Source::recording(frames(0.0, 20, 4.0)), model, &sinks).run();
+        assert!(summary.error.is_none(), "{:?}", summary.error);
+        assert_eq!((summary.predictions, summary.resets), (13, 1));
+        let predictions = memory.predictions();
+        let fault: Vec<usize> =
+            (0..predictions.len()).filter(|&at| predictions[at]["reset"] == "fault").collect();
+        assert_eq!(fault, [6], "six before the fault at frame 9; the next clip is full at 13");
+        assert_eq!(predictions[5]["t"], 2.0);
+        assert_eq!(predictions[6]["t"], 3.25);
+    }
 }
 
 #[test]

@@ -106,6 +106,8 @@ def main():
     parser.add_argument("--labels", type=pathlib.Path, help="one class a line, in index order")
     parser.add_argument("--size", type=int, help="height and width in pixels")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--modes", nargs="+", default=["window"], help="for run.modes; the first is the default")
+    parser.add_argument("--save-weights", type=pathlib.Path, help="write the weights for PyTorch as well")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
 
@@ -121,6 +123,9 @@ def main():
     else:
         randomise(net, shape, args.seed)
     net.eval()
+    if args.save_weights:
+        args.save_weights.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(net.state_dict(), args.save_weights)
 
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "model.onnx"
@@ -154,7 +159,7 @@ mean      = {spec["mean"]}
 std       = {spec["std"]}
 
 [run]
-modes = ["window"]
+modes = {json.dumps(args.modes)}
 """
     )
 

@@ -179,6 +179,43 @@ def main():
     cat = helper.make_node("Concat", ["past", "row"], ["past_out"], name="grow", axis=1)
     save(small([pool, up, cat, last], [y, grown], [frame, past], [weight, axis]), "growing-state.onnx")
 
+    # A stateful network as exporters of other frameworks leave it: states named each in
+    # its own way, a counter of i32, a window whose length only the output declares (or
+    # nothing at all), features before the logits. Frame 0 is divided by a count of zero.
+    frame = value("image", TensorProto.FLOAT, ["batch", 3, 1, 24, 32])
+    past = value("call:past", TensorProto.FLOAT, ["batch", "window", 3])
+    count = value("call:count", TensorProto.INT32, [1])
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["now"], name="now", axes=[2, 3, 4], keepdims=0),
+        helper.make_node("Unsqueeze", ["now", "one"], ["row"], name="row"),
+        helper.make_node("Slice", ["call:past", "one", "end", "one"], ["rest"], name="rest"),
+        helper.make_node("Concat", ["rest", "row"], ["return:1"], name="shift", axis=1),
+        helper.make_node("Add", ["call:count", "step"], ["return:2"], name="count"),
+        helper.make_node("Cast", ["call:count"], ["seen"], name="cast", to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["return:1", "one"], ["sum"], name="sum", keepdims=0),
+        helper.make_node("Div", ["sum", "seen"], ["features"], name="divide"),
+        helper.make_node("MatMul", ["features", "weight"], ["scores"], name="dense"),
+    ]
+    constants = [
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("end", TensorProto.INT64, [1], [1 << 40]),
+        helper.make_tensor("step", TensorProto.INT32, [1], [1]),
+        helper.make_tensor("weight", TensorProto.FLOAT, [3, 5], [(-1) ** i * (8 + i) for i in range(15)]),
+    ]
+    for window, name in ((4, "named-states.onnx"), ("window", "open-states.onnx")):
+        outputs = [
+            value("features", TensorProto.FLOAT, ["batch", 3]), value("return:1", TensorProto.FLOAT, ["batch", window, 3]),
+            value("return:2", TensorProto.INT32, [1]), value("scores", TensorProto.FLOAT, ["batch", 5]),
+        ]
+        save(small(nodes, outputs, [frame, past, count], constants), name)
+    session = onnxruntime.InferenceSession(OUT / "named-states.onnx", providers=["CPUExecutionProvider"])
+    past, count, logits = np.zeros((1, 4, 3), np.float32), np.zeros(1, np.int32), []
+    for frame in frames:
+        _, past, count, out = session.run(None, {"image": frame[None, :, None], "call:past": past, "call:count": count})
+        logits.append(out[0])
+    assert not np.isfinite(logits[0]).any() and np.isfinite(logits[1:]).all()
+    np.save(OUT / "named-states-logits.npy", np.stack(logits[1:]).astype("<f4"))
+
     total = 0
     for file in sorted(OUT.iterdir()):
         total += file.stat().st_size

@@ -114,6 +114,8 @@ pub type Script = Box<dyn FnMut(u64) -> Result<[f32; 3]> + Send>;
 pub struct Model {
     pub warm_up: usize,
     pub stateful: bool,
+    /// Frames from one output to the next.
+    pub stride: usize,
     pub delay: Duration,
     /// Every push so far, by all streams that share this counter.
     pub pushes: Arc<AtomicU64>,
@@ -129,6 +131,7 @@ impl Model {
         Model {
             warm_up,
             stateful: false,
+            stride: 1,
             delay: Duration::ZERO,
             pushes: Arc::default(),
             clips: Arc::default(),
@@ -149,7 +152,8 @@ impl Classifier for Model {
         assert_eq!(frame.len(), facts().input.frame_len());
         self.since_reset += 1;
         let n = self.pushes.load(Ordering::SeqCst);
-        let full = self.since_reset >= self.warm_up as u64;
+        let full = self.since_reset >= self.warm_up as u64
+            && (self.since_reset - self.warm_up as u64).is_multiple_of(self.stride as u64);
         let outcome = if due && full {
             self.clips.lock().unwrap().push(self.since_reset);
             (self.script)(n).map(Some)
@@ -172,6 +176,10 @@ impl Classifier for Model {
 
     fn warm_up(&self) -> usize {
         self.warm_up
+    }
+
+    fn stride(&self) -> usize {
+        self.stride
     }
 
     fn delay(&self) -> Duration {
