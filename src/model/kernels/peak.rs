@@ -11,7 +11,7 @@ const CHAINS: usize = 12;
 const WIDEST: usize = 16;
 
 /// Multiplies and adds in registers only, `rounds` times over all chains. Gives a number
-/// that depends on all of it (at most [`CHAINS`] × 16), and the floating-point operations
+/// that depends on all of it (at most `CHAINS` × 16), and the floating-point operations
 /// done: two for each multiply-add.
 pub fn multiply_adds(isa: Isa, rounds: usize) -> (f32, u64) {
     let mut last = [0.0; WIDEST];
