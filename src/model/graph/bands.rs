@@ -73,10 +73,11 @@ impl Cut {
         // What one frame after the other would keep: as many frames as kernels have taps.
         let kept = |at: NodeId| {
             let readers = graph.nodes.iter().filter(|node| node.inputs.contains(&at));
-            extents[at].len() * readers.map(taps).max().unwrap_or(1)
+            extents[at].len() * readers.map(|node| node.op.taps()).max().unwrap_or(1)
         };
         let kept: usize = (1..count).filter(|&at| inside[at] && !ends[at]).map(kept).sum();
-        let all: usize = (1..count).filter(|&at| inside[at]).map(|at| work(&graph.nodes[at])).sum();
+        let all: usize =
+            (1..count).filter(|&at| inside[at]).map(|at| graph.nodes[at].frame_work()).sum();
         let mut wanted = kept.div_ceil(room).min(height);
         while wanted > 1 {
             let edge = |band: usize| height * band / wanted;
@@ -85,7 +86,7 @@ impl Cut {
                 .collect();
             let done = |band: &Band| {
                 let rows = |at: NodeId| {
-                    work(&graph.nodes[at]) * band.0[at].rows.len() / extents[at].height
+                    graph.nodes[at].frame_work() * band.0[at].rows.len() / extents[at].height
                 };
                 (1..count).filter(|&at| inside[at]).map(rows).sum::<usize>()
             };
@@ -181,19 +182,5 @@ fn down(node: &Node, place: usize) -> [usize; 3] {
     match &node.op {
         Op::Conv(conv) if place == 0 => [conv.kernel[1], conv.stride[1], conv.pad[1][0]],
         _ => [1, 1, 0],
-    }
-}
-
-fn taps(node: &Node) -> usize {
-    match &node.op {
-        Op::Conv(conv) => conv.kernel[0],
-        _ => 1,
-    }
-}
-
-fn work(node: &Node) -> usize {
-    match &node.op {
-        Op::Conv(conv) => node.shape.height * node.shape.width * conv.weights.len(),
-        _ => node.shape.height * node.shape.width * node.shape.channels,
     }
 }

@@ -154,13 +154,14 @@ impl Program {
         let multiply_accumulates = match span {
             Span::Clip => graph.multiply_accumulates(),
             Span::Stream { .. } => {
-                let costs = graph.nodes.iter().zip(&strides);
-                costs.map(|(node, stride)| (convolved(node) / stride) as u64).sum()
+                let nodes = graph.nodes.iter().zip(&strides);
+                let convolutions = nodes.filter(|(node, _)| matches!(node.op, Op::Conv(_)));
+                convolutions.map(|(node, stride)| (node.frame_work() / stride) as u64).sum()
             }
         };
         let cut = if span == Span::Clip { Cut::new(&graph, &extents, room) } else { None };
         let output = graph.output;
-        let costs: Vec<usize> = graph.nodes.iter().map(cost).collect();
+        let costs: Vec<usize> = graph.nodes.iter().map(Node::frame_work).collect();
         let (graph, works) = works(graph, &extents, precision, isa);
         let made = Made { graph: &graph, extents: &extents, works: &works, costs: &costs };
         let main = Stage::main(&made, span, cut.as_ref());
@@ -399,23 +400,4 @@ fn convolution(conv: &mut Conv, outputs: usize, precision: Precision, isa: Isa) 
     let shape = DenseShape { inputs, outputs, kernel, stride, pad };
     let dense = Dense::new(isa, shape, precision, &weights, &conv.bias);
     Work::Dense { dense, before, residual, after }
-}
-
-/// Multiply-accumulates of one frame of a convolution.
-fn convolved(node: &Node) -> usize {
-    match &node.op {
-        Op::Conv(conv) => node.shape.height * node.shape.width * conv.weights.len(),
-        _ => 0,
-    }
-}
-
-/// Multiply-accumulates, or what comes to the same, of one frame of `node`.
-fn cost(node: &Node) -> usize {
-    let pixels = node.shape.height * node.shape.width;
-    let taps = match &node.op {
-        Op::Conv(_) => return convolved(node),
-        Op::Pool { kernel, .. } => kernel.iter().product(),
-        _ => 1,
-    };
-    pixels * node.shape.channels * taps
 }

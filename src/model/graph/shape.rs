@@ -19,11 +19,7 @@ impl Graph {
                 Some(inputs) => fault(node, &inputs, at),
                 None => Some("it stands before one of its inputs".into()),
             };
-            let taps = match &node.op {
-                Op::Conv(conv) => conv.kernel[0],
-                Op::Pool { kernel, .. } => kernel[0],
-                _ => 1,
-            };
+            let taps = node.op.taps();
             let fault = fault.or_else(|| {
                 (taps > MOST_TAPS)
                     .then(|| format!("its kernel spans {taps} frames, more than {MOST_TAPS}"))
@@ -45,7 +41,29 @@ impl Graph {
     }
 }
 
+impl Op {
+    /// Frames that a kernel spans: its taps in time.
+    pub(super) fn taps(&self) -> usize {
+        match self {
+            Op::Conv(conv) => conv.kernel[0],
+            Op::Pool { kernel, .. } => kernel[0],
+            _ => 1,
+        }
+    }
+}
+
 impl Node {
+    /// Multiply-accumulates of one frame, or what comes to the same.
+    pub(super) fn frame_work(&self) -> usize {
+        let pixels = self.shape.height * self.shape.width;
+        let taps = match &self.op {
+            Op::Conv(conv) => return pixels * conv.weights.len(),
+            Op::Pool { kernel, .. } => kernel.iter().product(),
+            _ => 1,
+        };
+        pixels * self.shape.channels * taps
+    }
+
     /// Products of a whole clip, in convolutions and products of tensors; 0 for others.
     pub fn multiply_accumulates(&self, graph: &Graph) -> u64 {
         let each = match &self.op {
@@ -157,7 +175,7 @@ impl std::fmt::Display for Shape {
 mod tests {
     use super::*;
     use crate::model::graph::NodeId;
-    use crate::model::kernels::Activation;
+    use crate::model::kernels::{Activation, PoolKind};
 
     const CLIP: Shape = Shape { frames: 4, height: 6, width: 5, channels: 3 };
 
@@ -192,6 +210,19 @@ mod tests {
             node(op, &inputs, shape),
         ];
         Graph { nodes, output: 2 }.check()
+    }
+
+    #[test]
+    fn a_kernel_over_more_frames_than_a_clip_may_have_is_refused() {
+        let pool = |taps: usize| Op::Pool {
+            kind: PoolKind::Max,
+            kernel: [taps, 1, 1],
+            stride: [1; 3],
+            pad: [[taps / 2, taps - 1 - taps / 2], [0; 2], [0; 2]],
+        };
+        assert!(check(pool(MOST_TAPS), &[], CLIP).is_ok());
+        let refusal = check(pool(MOST_TAPS + 1), &[], CLIP).unwrap_err();
+        assert!(refusal.reason.contains("spans 65 frames"), "{refusal}");
     }
 
     #[test]
