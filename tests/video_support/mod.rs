@@ -259,7 +259,9 @@ impl RtspServer {
             server.set_service("0");
             let factory = rtsp_server::RTSPMediaFactory::new();
             factory.set_launch(&launch);
-            factory.set_shared(true);
+            // Each client has a camera of its own: gst-rtsp-server takes a shared one down
+            // with the client that leaves, now and then under the one that has just come.
+            factory.set_shared(false);
             if let Some((user, password)) = login {
                 let auth = rtsp_server::RTSPAuth::new();
                 let token = rtsp_server::RTSPToken::builder()
