@@ -39,10 +39,9 @@ pub struct Run {
 impl Program {
     /// Begins a run. All memory that it needs is taken here.
     pub fn run(self: &Arc<Self>) -> Run {
-        let zeros = |lens: &[usize]| lens.iter().map(|&len| Buffer::zeros(len)).collect();
         Run {
-            frames: zeros(&self.main.plan.buffers),
-            rows: zeros(&self.band_buffers()),
+            frames: Buffer::many(&self.main.plan.buffers).collect(),
+            rows: Buffer::many(&self.band_buffers()).collect(),
             out: Vec::new(),
             next: self.main.timing.start(),
             taken: 0,
