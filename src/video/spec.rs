@@ -118,7 +118,8 @@ impl SourceSpec {
 
     /// The source in a few words, without passwords: `video "a.mp4"`.
     pub fn describe(&self) -> String {
-        match self.target() {
+        // A secret may stand anywhere in it: `http://camera/${SECRET}/live`.
+        crate::secret::hidden(match self.target() {
             Ok(Target::Path(path)) => format!("video {path:?}"),
             Ok(Target::Uri(uri)) => format!("{:?}", shown(&Address::parse(uri).uri)),
             Ok(Target::Device(device)) => format!("camera {device:?}"),
@@ -126,7 +127,7 @@ impl SourceSpec {
             Ok(Target::Pipeline(description)) => format!("pipeline {:?}", shown(description)),
             Ok(Target::Synth(options)) => format!("synth {options:?}"),
             Err(_) => "an incomplete source".to_owned(),
-        }
+        })
     }
 
     /// Everything that can be said of this source without opening it.
