@@ -11,7 +11,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -25,7 +26,9 @@ use support::{Clip, make};
 const FOLDER: &str = "KINEWATCH_BROKEN_MEDIA";
 const FIRST: &str = "KINEWATCH_BROKEN_FIRST";
 /// Recordings that one child plays.
-const BATCH: usize = 50;
+const BATCH: usize = 8;
+/// Children at once.
+const AT_ONCE: usize = 8;
 /// Address space of a child, KiB.
 const MEMORY: usize = 6 << 20;
 /// No recording takes as long, on a machine that does much else besides.
@@ -220,32 +223,60 @@ fn keep(folder: &Path, at: usize) -> String {
     kept.display().to_string()
 }
 
+/// Breaks and plays the recordings from the `from`th on.
+fn play_batch(
+    recordings: &[(String, Vec<u8>)],
+    from: usize,
+    count: usize,
+    seed: u64,
+    tally: &mut Tally,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    for at in 0..count {
+        let mut chance = ChaCha8Rng::seed_from_u64(seed << 32 | (from + at) as u64);
+        let (name, mut bytes) = recordings[below(&mut chance, recordings.len())].clone();
+        for _ in 0..=below(&mut chance, 3) {
+            if !bytes.is_empty() {
+                breaks(&mut chance, &mut bytes);
+            }
+        }
+        let name = format!("{at:05}-{seed}-{}-{name}", from + at);
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let mut next = 0;
+    while next < count {
+        next = play(folder.path(), next, count, tally);
+    }
+}
+
 fn broken(count: usize, seed: u64) -> Tally {
     let clip = Clip::new();
     let recordings = recordings(&clip);
     assert!(recordings.len() >= 3, "only {} kinds of recording can be made", recordings.len());
-    let mut chance = ChaCha8Rng::seed_from_u64(seed);
-    let mut tally = Tally::default();
-    let mut made = 0;
-    while made < count {
-        let folder = tempfile::tempdir().unwrap();
-        let batch = BATCH.min(count - made);
-        for at in 0..batch {
-            let (name, mut bytes) = recordings[below(&mut chance, recordings.len())].clone();
-            for _ in 0..=below(&mut chance, 3) {
-                if !bytes.is_empty() {
-                    breaks(&mut chance, &mut bytes);
+    let batches = AtomicUsize::new(0);
+    let tally = Mutex::new(Tally::default());
+    // Many at once: to tell that nothing more comes takes time, and no work.
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let from = batches.fetch_add(1, Ordering::Relaxed) * BATCH;
+                    if from >= count {
+                        break;
+                    }
+                    let mut own = Tally::default();
+                    play_batch(&recordings, from, BATCH.min(count - from), seed, &mut own);
+                    let mut all = tally.lock().unwrap();
+                    all.played += own.played;
+                    all.with_frames += own.with_frames;
+                    all.refused += own.refused;
+                    all.crashed.extend(own.crashed);
+                    all.out_of_memory.extend(own.out_of_memory);
                 }
-            }
-            fs::write(folder.path().join(format!("{at:05}-{seed}-{}-{name}", made + at)), bytes)
-                .unwrap();
+            });
         }
-        let mut next = 0;
-        while next < batch {
-            next = play(folder.path(), next, batch, &mut tally);
-        }
-        made += batch;
-    }
+    });
+    let tally = tally.into_inner().unwrap();
     println!(
         "broken recordings: {} played, {} gave frames, {} ended with an error, {} crashed a decoder, {} ran out of memory",
         tally.played,
