@@ -119,7 +119,10 @@ impl Forecast {
         let order = eval_order_for_nodes(model.nodes(), &inputs, &all, &[])?;
         let mut constant = vec![false; all.len()];
         for id in order {
-            constant[id] = self.node(&mut model, id, &constant, outer)?;
+            let is_constant = self.node(&mut model, id, &constant, outer)?;
+            if let Some(one) = constant.get_mut(id) {
+                *one = is_constant;
+            }
         }
         Ok(())
     }
@@ -152,8 +155,8 @@ impl Forecast {
             }
             return Ok(stored);
         }
-        check_numbers(&node.op, name, &given)?;
-        self.bodies(model, id, &node.op, &given, outer)?;
+        check_numbers(node.op.as_ref(), name, &given)?;
+        self.bodies(model, id, node.op.as_ref(), &given, outer)?;
 
         let observed: Vec<InferenceFact> = node
             .op
@@ -167,7 +170,7 @@ impl Forecast {
             before.iter().collect(),
             observed.iter().collect(),
         )?;
-        let is_constant = node.inputs.iter().all(|input| constant[input.node]);
+        let is_constant = node.inputs.iter().all(|input| constant.get(input.node) == Some(&true));
         let mut taken = Some(0u64);
         for fact in &after {
             let one = extent_of(name, fact)?;
@@ -209,7 +212,7 @@ impl Forecast {
         &mut self,
         model: &InferenceModel,
         id: usize,
-        op: &Box<dyn InferenceOp>,
+        op: &dyn InferenceOp,
         given: &[InferenceFact],
         outer: &HashMap<String, InferenceFact>,
     ) -> Result<(), Refusal> {
@@ -253,11 +256,7 @@ fn small(fact: &InferenceFact) -> Option<TValue> {
 }
 
 /// Numbers that become lengths: multiplied, they must still fit 64 bits.
-fn check_numbers(
-    op: &Box<dyn InferenceOp>,
-    name: &str,
-    given: &[InferenceFact],
-) -> Result<(), Refusal> {
+fn check_numbers(op: &dyn InferenceOp, name: &str, given: &[InferenceFact]) -> Result<(), Refusal> {
     const MAKES_LENGTHS: [&str; 7] =
         ["Tile", "Expand", "MultiBroadcast", "ConstantOfShape", "Range", "OneHot", "Resize"];
     let kind = op.as_op().name();
