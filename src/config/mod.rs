@@ -245,6 +245,7 @@ impl Config {
             let fault = "a recovery point of zero; expected a longer time, such as \"60 s\"";
             return Err(config.error_at("state.every", fault));
         }
+        config.streams.iter().for_each(|stream| stream.source.keep_secrets());
         for (i, stream) in config.streams.iter().enumerate() {
             config.check_stream(i, stream)?;
         }

@@ -51,6 +51,10 @@ impl Bundle {
         let text = origin.read_text("model.toml", TEXT_LIMIT)?;
         let doing = format!("reading {}", origin.describe("model.toml"));
         let manifest = Manifest::parse(&text, &doing)?;
+        if manifest.labels_sha256.is_some() {
+            let sum = manifest.labels_sha256.as_deref();
+            origin.read_verified(&manifest.labels, TEXT_LIMIT, sum)?;
+        }
         let text = origin.read_text(&manifest.labels, TEXT_LIMIT)?;
         let labels =
             labels::parse(&text, &format!("reading {}", origin.describe(&manifest.labels)))?;

@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gstreamer::glib;
 use serde::Deserialize;
 
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
-use crate::video::address::{Address, shown};
+use crate::video::address::{Address, secrets_in, shown};
 
 /// How RTP travels from an RTSP camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -117,7 +118,8 @@ impl SourceSpec {
 
     /// The source in a few words, without passwords: `video "a.mp4"`.
     pub fn describe(&self) -> String {
-        match self.target() {
+        // A secret may stand anywhere in it: `http://camera/${SECRET}/live`.
+        crate::secret::hidden(match self.target() {
             Ok(Target::Path(path)) => format!("video {path:?}"),
             Ok(Target::Uri(uri)) => format!("{:?}", shown(&Address::parse(uri).uri)),
             Ok(Target::Device(device)) => format!("camera {device:?}"),
@@ -125,7 +127,7 @@ impl SourceSpec {
             Ok(Target::Pipeline(description)) => format!("pipeline {:?}", shown(description)),
             Ok(Target::Synth(options)) => format!("synth {options:?}"),
             Err(_) => "an incomplete source".to_owned(),
-        }
+        })
     }
 
     /// Everything that can be said of this source without opening it.
@@ -274,6 +276,33 @@ impl SourceSpec {
     /// Whether certificates are checked.
     pub fn tls_verify(&self) -> bool {
         self.tls_verify.unwrap_or(true)
+    }
+
+    /// Whether a secret stands in what it names: `rtsp://user:password@host`,
+    /// `…?token=…`, `user-pw=…`.
+    pub(crate) fn names_secret(&self) -> bool {
+        let in_uri = self.uri.as_deref().and_then(|uri| Address::parse(uri).password);
+        in_uri.is_some_and(|password| !password.is_empty()) || !self.secrets_in_text().is_empty()
+    }
+
+    fn secrets_in_text(&self) -> Vec<String> {
+        self.uri.iter().chain(&self.pipeline).flat_map(|text| secrets_in(text)).collect()
+    }
+
+    /// Sees to it that its secrets appear in no text from now on.
+    pub(crate) fn keep_secrets(&self) {
+        let mut secrets = self.secrets_in_text();
+        secrets.extend(self.password.clone());
+        if let Some(uri) = &self.uri {
+            secrets.extend(Address::parse(uri).password);
+            let Address { user, password, .. } = self.address(uri);
+            if let Some(password) = password.filter(|password| !password.is_empty()) {
+                // As HTTP's Basic authentication says it (RFC 7617).
+                let pair = format!("{}:{password}", user.unwrap_or_default());
+                secrets.push(glib::base64_encode(pair.as_bytes()).into());
+            }
+        }
+        secrets.iter().for_each(|secret| crate::secret::keep(secret));
     }
 
     /// The URI without its user information, and user and password from the
