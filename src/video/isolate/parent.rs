@@ -113,7 +113,7 @@ impl Isolated {
             patience: spec.timeout().max(PATIENCE),
             standing: Standing { live: !spec.is_recording(), ..Standing::default() },
             started: false,
-            voice: Voice::new(&doing, spec),
+            voice: Voice::new(name, spec),
             over: None,
             doing,
         };
@@ -409,33 +409,37 @@ fn say_once() {
 
 /// What a process says, as far as it may be heard.
 struct Voice {
-    doing: String,
+    stream: String,
     secret: Option<String>,
     since: Instant,
     lines: u32,
 }
 
 impl Voice {
-    fn new(doing: &str, spec: &SourceSpec) -> Self {
+    fn new(stream: &str, spec: &SourceSpec) -> Self {
         let secret = match &spec.uri {
             Some(uri) => spec.address(uri).password,
             None => spec.password.clone(),
         };
         let secret = secret.filter(|secret| !secret.is_empty());
-        Voice { doing: doing.to_owned(), secret, since: Instant::now(), lines: 0 }
+        Voice { stream: stream.to_owned(), secret, since: Instant::now(), lines: 0 }
     }
 
     /// Into the log, unless it says too much.
     fn say(&mut self, level: log::Level, text: &str) {
         if self.since.elapsed() > WHILE {
             if self.lines > LINES {
-                log::warn!("{}: {} more lines were not shown", self.doing, self.lines - LINES);
+                log::warn!(
+                    "stream \"{}\": its decoder process said {} lines more",
+                    self.stream,
+                    self.lines - LINES
+                );
             }
             (self.since, self.lines) = (Instant::now(), 0);
         }
         self.lines = self.lines.saturating_add(1);
         if self.lines <= LINES {
-            log::log!(level, "decoder process: {}", self.clean(text));
+            log::log!(level, "stream \"{}\", decoder process: {}", self.stream, self.clean(text));
         }
     }
 
