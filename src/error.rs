@@ -71,6 +71,11 @@ impl Error {
         self.kind
     }
 
+    /// What was being done, what stood in the way, and what can be done about it.
+    pub fn parts(&self) -> (&str, &str, Option<&str>) {
+        (&self.doing, &self.fault, self.remedy.as_deref())
+    }
+
     /// The process exit code that this error asks for: 2 for a bad command line
     /// or configuration, 1 for anything that failed while running.
     pub fn exit_code(&self) -> u8 {

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::service;
+use crate::video::isolate;
 
 /// Streaming video classification for edge boards: watches cameras, RTSP
 /// streams and recordings, and says what happens in them as it happens.
@@ -62,6 +63,9 @@ enum Verb {
 
 /// The whole program: reads the command line and does what it says.
 pub fn main() -> ExitCode {
+    if let Some(code) = isolate::run_if_asked() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -19,6 +19,7 @@ use crate::model::ModelOptions;
 use crate::predict::PredictOptions;
 use crate::sink::{FileOptions, SinkOptions};
 use crate::video::SourceSpec;
+use crate::video::isolate::{Isolate, Isolation};
 use document::Document;
 
 /// A gap in presentation times that empties the clip, where nothing else is said.
@@ -83,6 +84,8 @@ pub struct Evaluation {
     pub predict: PredictOptions,
     /// A gap in presentation times that empties the clip.
     pub max_gap: HumanDuration,
+    /// Recordings are decoded in processes of their own, held so.
+    pub isolate: Option<Isolation>,
 }
 
 impl Default for Evaluation {
@@ -91,6 +94,7 @@ impl Default for Evaluation {
             model: ModelOptions::default(),
             predict: PredictOptions::default(),
             max_gap: MAX_GAP,
+            isolate: None,
         }
     }
 }
@@ -132,6 +136,8 @@ struct RawStream {
     labels: Option<LabelSource>,
     #[serde(default = "max_gap")]
     max_gap: HumanDuration,
+    #[serde(default)]
+    isolate: Isolate,
     #[serde(default)]
     model: ModelOptions,
     #[serde(default)]
@@ -199,14 +205,20 @@ impl Config {
         let _ = sinks(&raw.sink, &document)?;
         let (at, evaluation) = match <[RawStream; 1]>::try_from(raw.stream) {
             Ok([stream]) => {
-                let RawStream { model, predict, max_gap, .. } = stream;
-                ("stream[0].", Evaluation { model, predict, max_gap })
+                let RawStream { model, predict, max_gap, isolate, .. } = stream;
+                ("stream[0].", Evaluation { model, predict, max_gap, isolate: isolate.0 })
             }
-            Err(_) => ("", Evaluation { model: raw.model, predict: raw.predict, max_gap: MAX_GAP }),
+            Err(_) => {
+                let RawEvaluation { model, predict, .. } = raw;
+                ("", Evaluation { model, predict, ..Evaluation::default() })
+            }
         };
         let error = |key: &str, fault: &str| Err(document.error_at(&format!("{at}{key}"), fault));
         if evaluation.max_gap.0.is_zero() {
             return error("max_gap", NO_GAP);
+        }
+        if let Some(Err((key, fault))) = evaluation.isolate.as_ref().map(Isolation::check) {
+            return error(&format!("isolate.{key}"), &fault);
         }
         if evaluation.model.threads == 0 {
             return error("model.threads", "0 threads; expected 1 or more");
@@ -274,6 +286,9 @@ impl Config {
         if stream.max_gap.0.is_zero() {
             return at("max_gap", NO_GAP.into());
         }
+        if let Some(Err((key, fault))) = stream.source.isolate.as_ref().map(Isolation::check) {
+            return at(&format!("isolate.{key}"), fault);
+        }
         if stream.model.threads == 0 {
             return at("model.threads", "0 threads; expected 1 or more".into());
         }
@@ -312,7 +327,7 @@ impl From<RawStream> for StreamConfig {
     fn from(raw: RawStream) -> Self {
         StreamConfig {
             name: raw.name,
-            source: raw.source,
+            source: SourceSpec { isolate: raw.isolate.0, ..raw.source },
             labels: raw.labels,
             max_gap: raw.max_gap,
             model: raw.model,

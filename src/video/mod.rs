@@ -12,6 +12,7 @@ mod decoder;
 mod download;
 mod fault;
 mod frame;
+pub mod isolate;
 mod orientation;
 mod pacer;
 mod package;
@@ -22,8 +23,8 @@ mod spec;
 mod synthetic;
 mod yuv;
 
-pub use frame::{Colour, Frame, FrameSource, Next, Orientation, Reset};
+pub use frame::{Colour, Frame, FrameSource, Next, Orientation, Recording, Reset};
 pub use pacer::Pace;
 pub use sampler::{Sampler, Tick};
-pub use source::{Source, Want, open};
+pub use source::{Source, Want, open, open_recording};
 pub use spec::{DecoderChoice, SourceSpec, Transport};

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
 use crate::video::address::{Address, secrets_in, shown};
+use crate::video::isolate::Isolation;
 
 /// How RTP travels from an RTSP camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -70,6 +71,10 @@ pub struct SourceSpec {
     pub tls_verify: Option<bool>,
     /// Which decoders to prefer or forbid.
     pub decoder: DecoderChoice,
+    /// Decode in a process of its own, held so. Not a key of this table: a
+    /// stream's `isolate`.
+    #[serde(skip)]
+    pub isolate: Option<Isolation>,
 }
 
 /// The one thing that a [`SourceSpec`] names.
@@ -384,6 +389,7 @@ impl fmt::Debug for SourceSpec {
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("tls_verify", &self.tls_verify)
             .field("decoder", &self.decoder)
+            .field("isolate", &self.isolate)
             .finish()
     }
 }
