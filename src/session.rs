@@ -495,6 +495,7 @@ impl Runner {
                     break;
                 }
                 Flow::Failed => {
+                    summary.closed = true;
                     let doing = format!("writing the predictions of stream \"{}\"", self.name);
                     return Err(Error::internal(doing, "no sink is left")
                         .remedy("see the log above for what became of each"));

@@ -20,5 +20,5 @@ mod server;
 
 pub use client::ask;
 pub use folders::Folders;
-pub use options::ControlOptions;
+pub use options::{ControlOptions, StatusOptions};
 pub use server::{Control, StatusDoor};

@@ -144,7 +144,10 @@ mod tests {
     #[test]
     fn ages_are_of_what_has_happened() {
         let pulse = Pulse::default();
-        assert_eq!((pulse.frame_age(), pulse.prediction_age(), pulse.latency()), (None, None, None));
+        assert_eq!(
+            (pulse.frame_age(), pulse.prediction_age(), pulse.latency()),
+            (None, None, None)
+        );
         pulse.framed();
         pulse.began();
         pulse.predicted(Duration::from_millis(7));
