@@ -163,7 +163,7 @@ impl Slot {
                 busy: pulse.busy().filter(|_| !waits),
                 frame: pulse.frame_age(),
                 prediction: pulse.prediction_age(),
-                clip: pulse.clip_age(),
+                clip: pulse.clip_age().or(Some(age)),
                 due: self.blueprint.due(),
                 blamed: self.blamed,
             },

@@ -41,7 +41,7 @@ pub(super) struct Seen {
     pub frame: Option<Duration>,
     /// Of the newest prediction.
     pub prediction: Option<Duration>,
-    /// Since the clip was begun anew.
+    /// Since the clip was begun anew, or before that, since the session began.
     pub clip: Option<Duration>,
     /// How long after the clip was begun anew, or after a prediction, the next one
     /// is due at the latest.

@@ -21,6 +21,10 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// A stream that is there at once and goes on for longer than any test.
 pub const SYNTH: &str = "{ synth = \"seed=3,seconds=3600,size=64x48,fps=16\" }";
 
+/// A live stream without labels, also there at once.
+pub const LIVE: &str =
+    "{ pipeline = \"videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=16/1\" }";
+
 /// A `[[stream]]` with the rest of its table.
 pub fn stream(name: &str, source: &str, more: &str) -> String {
     format!("[[stream]]\nname = \"{name}\"\nsource = {source}\n{more}\n")
@@ -214,7 +218,7 @@ pub fn hang(graph: &mut GraphProto, inner: &str, outer: &str) {
     graph.initializer.push(floats("narrow", &vec![1e-3; classes], &[classes as i64, 1]));
     graph.initializer.push(floats("column", &weights, &[SIDE as i64, 1]));
     graph.initializer.push(floats("row", &weights, &[1, SIDE as i64]));
-    graph.initializer.push(floats("none", &[0.0], &[1, 1]));
+    graph.initializer.push(floats("next_to_none", &[1e-30], &[1, 1]));
     graph.node.push(node("MatMul", &[inner, "narrow"], "sum"));
     graph.node.push(node("MatMul", &["column", "sum"], "tall"));
     graph.node.push(node("MatMul", &["tall", "row"], "m0"));
@@ -227,7 +231,7 @@ pub fn hang(graph: &mut GraphProto, inner: &str, outer: &str) {
     graph.initializer.push(floats("right", &vec![1.0; SIDE], &[SIDE as i64, 1]));
     graph.node.push(node("MatMul", &["left", &last], "wide"));
     graph.node.push(node("MatMul", &["wide", "right"], "one"));
-    graph.node.push(node("Mul", &["one", "none"], "nothing"));
+    graph.node.push(node("Mul", &["one", "next_to_none"], "nothing"));
     graph.node.push(node("Add", &[inner, "nothing"], outer));
 }
 
