@@ -28,7 +28,7 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills replay-profile replay-memory install uninstall clean fuzz torture-hostile deny audit
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture-systemd replay-profile replay-memory install uninstall clean fuzz torture-hostile deny audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,11 @@ soak: setup ## a replay that is killed at random twenty times, and ends as if un
 
 kills: setup ## a daemon killed a thousand times as it keeps its state
 	@KINEWATCH_KILLS=1000 $(CARGO) test --release --locked --test live a_kill_at_any_moment -- --nocapture
+
+torture-systemd: build ## the unit under a real systemd: watchdog, restart, reload (needs root)
+	@KINEWATCH_BUNDLE=$(abspath $(TARGET_DIR))/torture-systemd/hangs \
+		$(CARGO) test --release --locked --test service -- --ignored --exact a_bundle_that_hangs
+	@scripts/torture-systemd.sh $(abspath $(TARGET_DIR)) $(abspath $(TARGET_DIR))/torture-systemd/hangs
 
 replay-profile: build ## where a replay's processor time goes (needs perf)
 	@scripts/replay-profile.sh $(RELEASE)

@@ -10,6 +10,7 @@ mod calibration;
 mod learned;
 mod learner;
 mod pacing;
+mod pulse;
 mod queue;
 mod scorer;
 mod stamp;
@@ -33,13 +34,14 @@ use crate::model::{Bundle, Classifier, Mode, Output, Task};
 use crate::predict::{Drift, Moment, PredictOptions, Predictor};
 use crate::sink::{Flow, Record, Sinks};
 use crate::stop::Stop;
-use crate::video::{Next, Reset};
+use crate::video::{Health, Next, Reset};
 use calibration::Calibration;
 pub use learned::{Keeper, Learned};
 pub use learner::Keeping;
 use learner::Learner;
 use pacing::{Pacing, Turn};
-use queue::{Consumer, Overflow, Producer, queue};
+pub use pulse::{Part, Pulse};
+use queue::{Consumer, Overflow, Producer, Slot, queue};
 use scorer::Scorer;
 pub use stamp::rfc3339;
 pub use standing::Standing;
@@ -83,8 +85,14 @@ pub struct Progress {
     pub predictions: AtomicU64,
     /// Predictions left out because the model could not keep up.
     pub skipped: AtomicU64,
+    /// How often the clip was begun anew after the start.
+    pub resets: AtomicU64,
     /// How right it has been.
     pub standing: Arc<Standing>,
+    /// How the source is doing; its supervisor writes it.
+    pub health: Health,
+    /// What the session is at.
+    pub pulse: Pulse,
 }
 
 /// All that the model said about one clip.
@@ -335,6 +343,7 @@ impl Feeder {
                 break;
             }
             self.progress.frames.fetch_add(1, Ordering::Relaxed);
+            self.progress.pulse.framed();
             // Only now: waiting for a frame with a buffer in hand would drop a
             // live stream's oldest frame too early.
             let Some(mut slot) = self.producer.slot() else { break };
@@ -378,14 +387,20 @@ struct Runner {
 impl Runner {
     fn run(&mut self, summary: &mut Summary) -> Result<()> {
         let outcome = self.take_all(summary);
+        if self.progress.pulse.is_abandoned() {
+            // Another has this stream's place: nothing of this one may be kept.
+            return outcome;
+        }
+        self.progress.pulse.turn(Part::Sink);
         self.predictor.finish();
         self.write_events(summary);
         self.learner.finish(&stamp::rfc3339(self.clock.wall()));
+        self.progress.pulse.turn(Part::Rest);
         outcome
     }
 
     fn take_all(&mut self, summary: &mut Summary) -> Result<()> {
-        while let Some(slot) = self.consumer.next() {
+        while let Some(slot) = self.next_slot() {
             if self.stop.asked() {
                 break;
             }
@@ -415,6 +430,9 @@ impl Runner {
             let delay = self.classifier.delay();
             let logits = self.classifier.push(&slot.frame.tensor, due);
             self.consumer.give_back(slot);
+            if self.progress.pulse.is_abandoned() {
+                break;
+            }
             let logits = logits.map(|logits| logits.filter(|_| due)).and_then(|logits| {
                 logits.map_or(Ok(()), |logits| self.predictor.check(logits))?;
                 Ok(logits)
@@ -443,7 +461,7 @@ impl Runner {
                 skipped: std::mem::take(&mut self.pending_skipped),
                 reset: self.pending_reset.take(),
             };
-            let start = moment.start;
+            let (start, latency) = (moment.start, moment.latency);
             self.learner.calibration.predict(logits);
             let calibration = &self.learner.calibration;
             let mut prediction = self.predictor.take(calibration.probabilities(), moment);
@@ -465,6 +483,8 @@ impl Runner {
             self.pacing.made(self.consumer.waiting());
             summary.predictions += 1;
             self.progress.predictions.fetch_add(1, Ordering::Relaxed);
+            self.progress.pulse.predicted(latency);
+            self.progress.pulse.turn(Part::Sink);
             let flow = self.sinks.write(Record::Prediction(&prediction));
             self.write_events(summary);
             self.write_alarms(&alarms);
@@ -477,6 +497,7 @@ impl Runner {
                     break;
                 }
                 Flow::Failed => {
+                    summary.closed = true;
                     let doing = format!("writing the predictions of stream \"{}\"", self.name);
                     return Err(Error::internal(doing, "no sink is left")
                         .remedy("see the log above for what became of each"));
@@ -484,6 +505,15 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// Waits for the next frame.
+    fn next_slot(&self) -> Option<Slot> {
+        let pulse = &self.progress.pulse;
+        pulse.turn(Part::Rest);
+        let slot = self.consumer.next()?;
+        pulse.turn(Part::Model);
+        Some(slot)
     }
 
     /// Empties the model, the smoothing and the events.
@@ -503,7 +533,9 @@ impl Runner {
                 }
             );
             summary.resets += 1;
+            self.progress.resets.fetch_add(1, Ordering::Relaxed);
         }
+        self.progress.pulse.began();
         self.classifier.reset();
         self.predictor.reset();
         self.write_events(summary);

@@ -13,6 +13,7 @@ mod output;
 mod replay;
 mod report;
 mod run;
+mod status;
 mod synth;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
+    Status(status::Args),
     // By far the one with the most flags.
     Replay(Box<replay::Args>),
     Report(report::Args),
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
     service::init_log(i16::from(cli.verbose) - i16::from(cli.quiet));
     let outcome = match &cli.verb {
         Verb::Run(args) => run::run(args),
+        Verb::Status(args) => status::run(args, cli.verbose > 0),
         Verb::Replay(args) => replay::run(args),
         Verb::Report(args) => report::run(args).map(|()| true),
         Verb::Calibrate(args) => calibrate::run(args).map(|()| true),

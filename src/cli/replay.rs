@@ -17,7 +17,7 @@ use crate::model::{Bundle, Mode, Model, ModelOptions};
 use crate::replay::{self, Clips, Labels, Outcome, Progress, Video, Views};
 use crate::report::store::{FORMAT, Run, RunModel, Shard, Store, Truth};
 use crate::report::{self, Aggregate, ReportOptions};
-use crate::service;
+use crate::service::{self, Asked};
 use crate::session::rfc3339;
 use crate::stop::Stop;
 use crate::video::isolate::Isolation;
@@ -201,7 +201,12 @@ pub(super) fn run(args: &Args) -> Result<bool> {
     };
 
     let stop = Stop::default();
-    service::listen(vec![stop.clone()], || log::info!("a replay's figures come at its end"))?;
+    let asked = stop.clone();
+    service::listen(move |what| match what {
+        Asked::End => asked.ask(),
+        Asked::Reload => log::info!("SIGHUP: a replay reads its configuration once"),
+        Asked::Tell => log::info!("a replay's figures come at its end"),
+    })?;
     let bars = io::stderr().is_terminal().then(MultiProgress::new);
     service::log_above(bars.as_ref());
     let outcome = replay::run(&videos, &model, &options, &store, &stop, &Progress::new(bars));

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::expand::expand;
+use crate::control::StatusOptions;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::video::SourceSpec;
@@ -246,6 +247,7 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
         for key in keys {
             if let Some(DeValue::String(text)) = get_mut(table, key)
                 && !text.is_empty()
+                && *text != StatusOptions::OFF
             {
                 // Both sides are UTF-8 unless the folder's name is not; then the
                 // path stays as written and the error that follows names it.
@@ -260,6 +262,7 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
         ("accuracy", &["path"]),
         ("state", &["path"]),
         ("control", &["socket"]),
+        ("status", &["socket"]),
     ] {
         if let Some(DeValue::Table(table)) = get_mut(root, table) {
             resolve(table, keys);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accuracy::AccuracyOptions;
 use crate::calibrate::CalibrateOptions;
-use crate::control::ControlOptions;
+use crate::control::{ControlOptions, StatusOptions};
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
 use crate::label::LabelSource;
@@ -37,6 +37,10 @@ pub struct Config {
     pub state: StateOptions,
     /// Labels that come over a socket.
     pub control: ControlOptions,
+    /// Where it tells how it is doing.
+    pub status: StatusOptions,
+    /// When something counts as hung.
+    pub watchdog: WatchdogOptions,
     document: Document,
 }
 
@@ -56,8 +60,24 @@ impl Default for StateOptions {
     }
 }
 
+/// The `[watchdog]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchdogOptions {
+    /// How long one step of a model, or one line to a sink, may take before it
+    /// counts as hung.
+    pub patience: HumanDuration,
+}
+
+impl Default for WatchdogOptions {
+    fn default() -> Self {
+        WatchdogOptions { patience: HumanDuration::seconds(30) }
+    }
+}
+
 /// One `[[stream]]`, with the `[model]`, `[predict]` and `[calibrate]` that hold
 /// for it.
+#[derive(Clone, PartialEq)]
 pub struct StreamConfig {
     /// Its name, unlike any other's.
     pub name: String,
@@ -126,6 +146,10 @@ struct Raw {
     state: StateOptions,
     #[serde(default)]
     control: ControlOptions,
+    #[serde(default)]
+    status: StatusOptions,
+    #[serde(default)]
+    watchdog: WatchdogOptions,
 }
 
 #[derive(Deserialize)]
@@ -166,6 +190,10 @@ struct RawEvaluation {
     _state: StateOptions,
     #[serde(default, rename = "control")]
     _control: ControlOptions,
+    #[serde(default, rename = "status")]
+    _status: StatusOptions,
+    #[serde(default, rename = "watchdog")]
+    _watchdog: WatchdogOptions,
 }
 
 const NO_GAP: &str = "no gap at all would empty the clip at every frame; expected a longer time";
@@ -237,6 +265,8 @@ impl Config {
             accuracy: raw.accuracy,
             state: raw.state,
             control: raw.control,
+            status: raw.status,
+            watchdog: raw.watchdog,
             document,
         };
         if config.streams.is_empty() {
@@ -250,6 +280,7 @@ impl Config {
             ("calibrate", calibrated),
             ("accuracy", config.accuracy.check()),
             ("control", config.control.check()),
+            ("status", config.status.check()),
         ] {
             outcome.map_err(|(key, fault)| config.error_at(&format!("{table}.{key}"), fault))?;
         }
@@ -258,6 +289,10 @@ impl Config {
             return Err(config.error_at("state.every", fault));
         }
         config.streams.iter().for_each(|stream| stream.source.keep_secrets());
+        if config.watchdog.patience.0.is_zero() {
+            let fault = "no patience at all; expected a longer time, such as \"30 s\"";
+            return Err(config.error_at("watchdog.patience", fault));
+        }
         for (i, stream) in config.streams.iter().enumerate() {
             config.check_stream(i, stream)?;
         }

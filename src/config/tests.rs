@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
+use crate::control::StatusOptions;
 
 struct File {
     folder: tempfile::TempDir,
@@ -279,6 +280,8 @@ fn the_documentation_lists_every_key_with_its_default() {
         ("accuracy", "[accuracy]"),
         ("state", "[state]"),
         ("control", "[control]"),
+        ("status", "[status]"),
+        ("watchdog", "[watchdog]"),
         ("stream.labels", "[stream.labels]"),
         ("stream.isolate", "[stream.isolate]"),
         ("sink", "[[sink]]"),
@@ -297,6 +300,8 @@ fn the_documentation_lists_every_key_with_its_default() {
         of("accuracy", toml::Value::try_from(AccuracyOptions::default()).unwrap()),
         of("state", toml::Value::try_from(StateOptions::default()).unwrap()),
         of("control", toml::Value::try_from(ControlOptions::default()).unwrap()),
+        of("status", toml::Value::try_from(StatusOptions::default()).unwrap()),
+        of("watchdog", toml::Value::try_from(WatchdogOptions::default()).unwrap()),
     ]);
     let labels = [
         ("offset".into(), 0.0.into()),

@@ -206,6 +206,24 @@ impl Bundle {
         Ok(())
     }
 
+    /// A SHA-256 of all that its files hold: two bundles with the same one are the
+    /// same model.
+    ///
+    /// # Errors
+    /// As [`Bundle::each_file`].
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(self.origin.read_text("model.toml", TEXT_LIMIT)?);
+        self.each_file(&mut |name, bytes| {
+            for part in [name.as_bytes(), bytes] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part);
+            }
+            Ok(())
+        })?;
+        Ok(hex(hash.finalize()))
+    }
+
     /// Whether its files lie in `folder`.
     pub fn is_in(&self, folder: &Path) -> bool {
         self.origin.is(folder)

@@ -12,6 +12,7 @@ mod decoder;
 mod download;
 mod fault;
 mod frame;
+mod health;
 pub mod isolate;
 mod orientation;
 mod pacer;
@@ -24,6 +25,7 @@ mod synthetic;
 mod yuv;
 
 pub use frame::{Colour, Frame, FrameSource, Next, Orientation, Recording, Reset};
+pub use health::{Change, Health, State, Status};
 pub use pacer::Pace;
 pub use sampler::{Sampler, Tick};
 pub use source::{Source, Want, open, open_recording};
