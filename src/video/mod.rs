@@ -12,6 +12,7 @@ mod decoder;
 mod download;
 mod fault;
 mod frame;
+mod health;
 mod orientation;
 mod pacer;
 mod package;
@@ -23,6 +24,7 @@ mod synthetic;
 mod yuv;
 
 pub use frame::{Colour, Frame, FrameSource, Next, Orientation, Reset};
+pub use health::{Change, Health, State, Status};
 pub use pacer::Pace;
 pub use sampler::{Sampler, Tick};
 pub use source::{Source, Want, open};
