@@ -28,7 +28,7 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills replay-profile replay-memory install uninstall clean fuzz
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills replay-profile replay-memory torture torture-source install uninstall clean fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,12 @@ soak: setup ## a replay that is killed at random twenty times, and ends as if un
 
 kills: setup ## a daemon killed a thousand times as it keeps its state
 	@KINEWATCH_KILLS=1000 $(CARGO) test --release --locked --test live a_kill_at_any_moment -- --nocapture
+
+torture: torture-source ## what breaks cameras, networks, disks and processes, for hours
+
+torture-source: setup ## 1,000 reconnects and 200 faults of a real RTSP server
+	@KINEWATCH_RECONNECTS=1000 $(CARGO) test --release --locked --test supervisor reconnects_leak -- --nocapture
+	@KINEWATCH_FAULTS=200 $(CARGO) test --release --locked --test supervisor random_faults -- --nocapture
 
 replay-profile: build ## where a replay's processor time goes (needs perf)
 	@scripts/replay-profile.sh $(RELEASE)

@@ -32,7 +32,7 @@ use crate::model::{Bundle, Classifier, Mode, Output, Task};
 use crate::predict::{Drift, Moment, PredictOptions, Predictor};
 use crate::sink::{Flow, Record, Sinks};
 use crate::stop::Stop;
-use crate::video::{Next, Reset};
+use crate::video::{Health, Next, Reset};
 use calibration::Calibration;
 pub use learned::{Keeper, Learned};
 pub use learner::Keeping;
@@ -83,6 +83,8 @@ pub struct Progress {
     pub skipped: AtomicU64,
     /// How right it has been.
     pub standing: Arc<Standing>,
+    /// How its source is doing.
+    pub health: Health,
 }
 
 /// All that the model said about one clip.

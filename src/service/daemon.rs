@@ -26,7 +26,7 @@ use crate::model::{Model, ModelOptions, Task};
 use crate::session::{Keeping, ModelFacts, Progress, Session, Summary};
 use crate::sink::{FileSink, Sink, Sinks, StdoutSink, View};
 use crate::stop::Stop;
-use crate::video::{self, Pace, Want};
+use crate::video::{self, Pace, Supervised, Want};
 
 /// How often systemd is told how things stand.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -313,6 +313,7 @@ struct Job {
 impl Job {
     fn run(self) {
         let (name, messages) = (self.config.name.clone(), self.messages.clone());
+        let health = self.progress.health.clone();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.start()));
         let summary = match outcome {
             Ok(Ok(session)) => {
@@ -328,6 +329,10 @@ impl Job {
                 Summary::new(&name).failed(error)
             }
         };
+        match &summary.error {
+            Some(error) => health.failed(&error.to_string()),
+            None => health.ended(),
+        }
         // Nobody listens only when the daemon is already going down.
         let _ = messages.send(Message::Ended(Box::new(summary)));
     }
@@ -337,7 +342,11 @@ impl Job {
         log::info!(
             "stream \"{}\": {}, model \"{}\" in mode {}",
             self.config.name,
-            self.config.source.describe(),
+            self.config
+                .sources()
+                .map(|source| source.describe())
+                .collect::<Vec<_>>()
+                .join(", else "),
             self.model.bundle().name(),
             self.model.mode().name()
         );
@@ -346,8 +355,15 @@ impl Job {
             colour: facts.input.colour,
             max_gap: self.config.max_gap.0,
         };
-        let source =
-            video::open(&self.config.name, &self.config.source, &want, self.pace, &self.stop)?;
+        let specs: Vec<_> = self.config.sources().cloned().collect();
+        let told = Supervised {
+            name: self.config.name.clone(),
+            reconnect: self.config.reconnect,
+            clock: Arc::new(SystemClock),
+            stop: self.stop.clone(),
+            health: self.progress.health.clone(),
+        };
+        let source = video::supervise(&specs, &want, self.pace, &told)?;
         Ok(Session {
             name: self.config.name,
             source: Box::new(Preprocessed::new(source, &facts.input)?),
