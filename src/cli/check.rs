@@ -21,7 +21,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     for (config, stream) in plan.config.streams.iter().zip(&plan.streams) {
         let model = &plan.models[stream.model];
         let _ = writeln!(text, "stream \"{}\"", config.name);
-        let _ = writeln!(text, "  source  {}", config.source.describe());
+        for source in config.sources() {
+            let _ = writeln!(text, "  source  {}", source.describe());
+        }
         let _ = writeln!(
             text,
             "  model   \"{}\", mode {}, {} {}, {} labels",

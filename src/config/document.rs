@@ -273,6 +273,9 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
     }
     for stream in tables_mut(root, "stream") {
         resolve(stream, &["labels"]);
+        for source in tables_mut(stream, "source") {
+            resolve(source, &["path"]);
+        }
         for (table, keys) in [
             ("source", &["path"][..]),
             ("model", &["path"]),

@@ -18,8 +18,8 @@ use crate::label::LabelSource;
 use crate::model::ModelOptions;
 use crate::predict::PredictOptions;
 use crate::sink::{FileOptions, SinkOptions};
-use crate::video::SourceSpec;
 use crate::video::isolate::{Isolate, Isolation};
+use crate::video::{ReconnectOptions, SourceSpec, Sources};
 use document::Document;
 
 /// A gap in presentation times that empties the clip, where nothing else is said.
@@ -83,6 +83,10 @@ pub struct StreamConfig {
     pub name: String,
     /// What to open.
     pub source: SourceSpec,
+    /// What to open in turn when that cannot be had.
+    pub fallbacks: Vec<SourceSpec>,
+    /// When a lost source is tried again.
+    pub reconnect: ReconnectOptions,
     /// Labels to score against.
     pub labels: Option<LabelSource>,
     /// A gap in presentation times that empties the clip.
@@ -156,7 +160,9 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawStream {
     name: String,
-    source: SourceSpec,
+    source: Sources,
+    #[serde(default)]
+    reconnect: ReconnectOptions,
     labels: Option<LabelSource>,
     #[serde(default = "max_gap")]
     max_gap: HumanDuration,
@@ -342,7 +348,21 @@ impl Config {
                 return at("labels.live", fault.into());
             }
         }
-        stream.source.check().map_err(|error| self.wrap_at(&format!("stream[{i}].source"), &error))
+        if let Err((key, fault)) = stream.reconnect.check() {
+            return at(&format!("reconnect.{key}"), fault);
+        }
+        let key = |j: usize| match stream.fallbacks.is_empty() {
+            true => format!("stream[{i}].source"),
+            false => format!("stream[{i}].source[{j}]"),
+        };
+        for (j, source) in stream.sources().enumerate() {
+            source.check().map_err(|error| self.wrap_at(&key(j), &error))?;
+            if source.is_recording() && !stream.fallbacks.is_empty() {
+                let fault = "a recording cannot be one of several sources: it ends, and that is no loss; expected live sources";
+                return Err(self.error_at(&key(j), fault));
+            }
+        }
+        Ok(())
     }
 
     /// An error about the key at `path`, such as `stream[0].predict.events.on`:
@@ -360,9 +380,18 @@ impl Config {
 
 impl From<RawStream> for StreamConfig {
     fn from(raw: RawStream) -> Self {
+        let isolate = raw.isolate.0;
+        let mut sources = raw
+            .source
+            .0
+            .into_iter()
+            .map(|source| SourceSpec { isolate: isolate.clone(), ..source });
         StreamConfig {
             name: raw.name,
-            source: SourceSpec { isolate: raw.isolate.0, ..raw.source },
+            // An empty list names nothing to open, as an empty table does.
+            source: sources.next().unwrap_or_default(),
+            fallbacks: sources.collect(),
+            reconnect: raw.reconnect,
             labels: raw.labels,
             max_gap: raw.max_gap,
             model: raw.model,
@@ -373,6 +402,11 @@ impl From<RawStream> for StreamConfig {
 }
 
 impl StreamConfig {
+    /// What to open, the most wanted first.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceSpec> {
+        [&self.source].into_iter().chain(&self.fallbacks)
+    }
+
     /// The names under which a label file may speak of this stream: that of its
     /// recording, and its own.
     pub fn video_names(&self) -> Vec<String> {

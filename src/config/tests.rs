@@ -284,6 +284,7 @@ fn the_documentation_lists_every_key_with_its_default() {
         ("watchdog", "[watchdog]"),
         ("stream.labels", "[stream.labels]"),
         ("stream.isolate", "[stream.isolate]"),
+        ("stream.reconnect", "[stream.reconnect]"),
         ("sink", "[[sink]]"),
     ] {
         keys.extend(keys_of(header).iter().map(|key| format!("{prefix}.{key}")));
@@ -317,6 +318,7 @@ fn the_documentation_lists_every_key_with_its_default() {
                 ("max_gap".into(), MAX_GAP.to_string().into()),
                 ("labels".into(), toml::Value::Table(labels.into_iter().collect())),
                 ("isolate".into(), toml::Value::try_from(Isolation::default()).unwrap()),
+                ("reconnect".into(), toml::Value::try_from(ReconnectOptions::default()).unwrap()),
             ]
             .into_iter()
             .collect(),
@@ -339,6 +341,41 @@ fn the_documentation_lists_every_key_with_its_default() {
         };
         assert_eq!(default, expected, "{key}");
     }
+}
+
+#[test]
+fn a_stream_takes_one_source_or_a_list_of_them() {
+    let list = |sources: &str| {
+        File::new().load(&format!("[[stream]]\nname = \"gate\"\nsource = [{sources}]\n"))
+    };
+    let config =
+        list("{ uri = \"rtsp://a/1\" }, { uri = \"rtsp://b/1\", timeout = \"3 s\" }").unwrap();
+    let stream = &config.streams[0];
+    let hosts: Vec<_> = stream.sources().map(|s| s.uri.as_deref().unwrap()).collect();
+    assert_eq!(hosts, ["rtsp://a/1", "rtsp://b/1"]);
+    for (sources, parts) in [
+        ("", ["stream[0].source", "names nothing"]),
+        ("{ uri = \"rtsp://a/1\" }, { uri = \"gopher://b\" }", ["source[1]", "gopher"]),
+        ("{ uri = \"rtsp://a/1\" }, { ury = \"rtsp://b\" }", ["source", "write \"uri\""]),
+        ("{ uri = \"rtsp://a/1\" }, { path = \"a.mp4\" }", ["source[1]", "a recording cannot be"]),
+        ("3", ["line 3", "expected a table"]),
+    ] {
+        let error = list(sources).err().unwrap();
+        assert_eq!(error.exit_code(), 2);
+        let error = error.to_string();
+        parts.iter().for_each(|part| assert!(error.contains(part), "{part} in {error}"));
+    }
+    let error = refused("reconnect = { first = \"0 s\" }\n");
+    assert!(error.contains("stream[0].reconnect.first"), "{error}");
+    let error = refused("reconnect = { first = \"2 s\", longest = \"1 s\" }\n");
+    assert!(error.contains("stream[0].reconnect.longest"), "{error}");
+    let error = refused("reconnect = { jitter = 2 }\n");
+    assert!(error.contains("stream[0].reconnect.jitter"), "{error}");
+    let set = load("reconnect = { longest = \"5 min\" }\n").unwrap().streams[0].reconnect;
+    assert_eq!(
+        set,
+        ReconnectOptions { longest: HumanDuration::seconds(300), ..Default::default() }
+    );
 }
 
 fn evaluation(text: &str) -> Result<Evaluation> {

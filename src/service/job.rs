@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::session::{Keeping, ModelFacts, Progress, Session, Summary};
 use crate::sink::Sinks;
 use crate::stop::Stop;
-use crate::video::{self, Pace, Want};
+use crate::video::{self, Pace, Supervised, Want};
 
 /// What the daemon is told.
 pub(super) enum Message {
@@ -69,6 +69,7 @@ impl Job {
 
     fn run(mut self) {
         let (id, messages) = (self.id, self.common.messages.clone());
+        let health = self.progress.health.clone();
         let name = self.blueprint.name().to_owned();
         let watches = self.labels.watch.take().into_iter().collect();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -89,6 +90,10 @@ impl Job {
                 Summary::new(&name).failed(error)
             }
         };
+        match &summary.error {
+            Some(error) => health.failed(&error.to_string()),
+            None => health.ended(),
+        }
         // Nobody listens only when the daemon is already going down.
         let _ = messages.send(Message::Ended(id, Box::new(summary)));
     }
@@ -108,7 +113,7 @@ impl Job {
         log::info!(
             "stream \"{}\": {}, model \"{}\" in mode {}",
             config.name,
-            config.source.describe(),
+            config.sources().map(|source| source.describe()).collect::<Vec<_>>().join(", else "),
             model.bundle().name(),
             model.mode().name()
         );
@@ -117,8 +122,15 @@ impl Job {
         });
         let want =
             Want { rate: facts.input.rate, colour: facts.input.colour, max_gap: config.max_gap.0 };
-        let source = video::open(&config.name, &config.source, &want, common.pace, &stop)?;
-        let source = Box::new(Told { source, health: progress.health.clone() });
+        let specs: Vec<_> = config.sources().cloned().collect();
+        let supervised = Supervised {
+            name: config.name.clone(),
+            reconnect: config.reconnect,
+            clock: Arc::new(SystemClock),
+            stop: stop.clone(),
+            health: progress.health.clone(),
+        };
+        let source = video::supervise(&specs, &want, common.pace, &supervised)?;
         Ok(Session {
             name: config.name,
             source: Box::new(Preprocessed::new(source, &facts.input)?),
@@ -136,34 +148,5 @@ impl Job {
             stop,
             progress,
         })
-    }
-}
-
-/// A source without a supervisor, which tells how it is doing itself.
-struct Told {
-    source: Box<dyn video::FrameSource>,
-    health: video::Health,
-}
-
-impl video::FrameSource for Told {
-    fn next(&mut self, frame: &mut video::Frame) -> Result<video::Next> {
-        let next = self.source.next(frame);
-        match &next {
-            Ok(video::Next::Frame) => {
-                self.health.saw(1, std::time::Instant::now());
-                self.health.live();
-            }
-            Ok(video::Next::End) => self.health.ended(),
-            Err(error) => self.health.failed(&error.to_string()),
-        }
-        next
-    }
-
-    fn live(&self) -> bool {
-        self.source.live()
-    }
-
-    fn dropped(&self) -> u64 {
-        self.source.dropped()
     }
 }

@@ -89,7 +89,8 @@ pub struct Status {
     pub source_text: String,
     /// Age of the newest decoded picture in seconds; `None` before the first.
     pub frame_age_s: Option<f64>,
-    /// The age at which the source counts as stalled, in seconds.
+    /// The age at which the source is given up and opened again, in seconds; from
+    /// half of that on it counts as stalled.
     pub patience_s: f64,
     /// Decoded pictures so far, over all connections.
     pub frames: u64,
@@ -201,15 +202,16 @@ impl Health {
         self.0.frames.load(Ordering::Relaxed)
     }
 
-    /// The age of the newest picture at which the source counts as stalled: by
-    /// the source's own frame rate, and never less than its `timeout`.
+    /// The age of the newest picture at which the source is given up and opened
+    /// again: by the source's own frame rate, and never less than its `timeout`.
+    /// From half of that on it counts as stalled.
     pub fn patience(&self) -> Duration {
         Duration::from_nanos(self.0.patience.load(Ordering::Relaxed))
     }
 
     /// Whether pictures come as they should. A source that the supervisor calls
-    /// live although nothing came for twice its patience is not fresh: then the
-    /// supervisor itself hangs.
+    /// live although nothing came for twice as long as it would wait is not fresh:
+    /// then the supervisor itself hangs.
     pub fn is_fresh(&self) -> bool {
         self.state() == State::Live
             && self.frame_age().is_some_and(|age| age <= self.patience().saturating_mul(2))
@@ -257,7 +259,7 @@ impl Health {
         self.0.dropped.fetch_add(pictures, Ordering::Relaxed);
     }
 
-    /// Sets the age of the newest picture at which the source counts as stalled.
+    /// Sets the age of the newest picture at which the source is given up.
     pub fn set_patience(&self, patience: Duration) {
         self.0.patience.store(nanos(patience), Ordering::Relaxed);
     }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
@@ -16,9 +15,10 @@ use gstreamer_video as gst_video;
 use crate::error::{Error, Result};
 use crate::video::address::{Address, shown};
 use crate::video::decoder;
+use crate::video::errand::Errand;
 use crate::video::fault::Faults;
 use crate::video::spec::{SourceSpec, Target, Transport};
-use crate::video::{Orientation, synthetic};
+use crate::video::{Health, Orientation, synthetic};
 
 /// Decoded pictures that wait for the sampler at most.
 const QUEUE: usize = 4;
@@ -27,7 +27,7 @@ const QUEUE_CSI: usize = 2;
 /// How often whoever waits looks whether the end was asked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long taking a pipeline down may take before it is left behind.
-const TEARDOWN: Duration = Duration::from_secs(5);
+const TEARDOWN: Duration = Duration::from_secs(2);
 
 /// What comes out of a pipeline.
 pub(crate) enum Arrival {
@@ -80,11 +80,13 @@ pub(crate) struct Running {
     pub pictures: Receiver<Arrival>,
     pub shared: Arc<Shared>,
     pub liveness: Liveness,
+    health: Health,
 }
 
 impl Running {
-    /// Builds the pipeline and sets it to playing.
-    pub fn start(spec: &SourceSpec, faults: &mut Faults) -> Result<Self> {
+    /// Builds the pipeline and sets it to playing. Should taking it down hang one
+    /// day, that is counted in `health`.
+    pub fn start(spec: &SourceSpec, faults: &mut Faults, health: &Health) -> Result<Self> {
         let target = spec.target()?;
         let pipeline = gst::Pipeline::new();
         let bus = pipeline
@@ -136,7 +138,8 @@ impl Running {
                 Liveness::Recording
             }
         };
-        let mut running = Running { pipeline, bus, pictures, shared, liveness };
+        let health = health.clone();
+        let mut running = Running { pipeline, bus, pictures, shared, liveness, health };
         running.play(matches!(target, Target::Pipeline(_)), faults)?;
         if running.liveness == Liveness::Live {
             running.shared.drops.store(true, Ordering::Release);
@@ -192,15 +195,13 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
         // A driver or a server that hangs must not hang the daemon.
-        let (done, finished) = mpsc::channel();
         let pipeline = self.pipeline.clone();
-        let worker = std::thread::Builder::new().name("video-teardown".into()).spawn(move || {
+        let worker = Errand::start("video-teardown", &self.health, move || {
             let _ = pipeline.set_state(gst::State::Null);
-            let _ = done.send(());
         });
         match worker {
-            Ok(_) => {
-                if finished.recv_timeout(TEARDOWN).is_err() {
+            Ok(mut worker) => {
+                if let Ok(None) = worker.wait(TEARDOWN) {
                     log::warn!(
                         "a video pipeline did not stop within {} s: left behind",
                         TEARDOWN.as_secs()

@@ -127,6 +127,11 @@ impl<T> Sampler<T> {
         self.tick_time(self.next).is_none()
     }
 
+    /// Whether the frames so far decide no tick that was not polled.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.incoming.is_none() && !self.ended
+    }
+
     /// How far the frames so far reach: to the end of the newest one, in
     /// nanoseconds.
     pub fn reach(&self) -> Option<u64> {

@@ -11,6 +11,7 @@ use gstreamer as gst;
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;
+use crate::video::connection::{Polled, Pulse};
 use crate::video::convert::Converter;
 use crate::video::download::{Download, device_memory};
 use crate::video::fault::Faults;
@@ -19,8 +20,10 @@ use crate::video::pacer::Pacer;
 use crate::video::pipeline::{Arrival, Liveness, Picture, Running};
 use crate::video::sampler::Tick;
 use crate::video::spec::SourceSpec;
-use crate::video::{Colour, Frame, FrameSource, Next, Pace, Recording, Sampler};
+use crate::video::{Colour, Frame, FrameSource, Health, Next, Pace, Recording, Sampler};
 
+/// This very program, even where its file was replaced meanwhile.
+pub(crate) const PROGRAM: &str = "/proc/self/exe";
 /// How often a waiting source looks at the stop flag and the pipeline's messages.
 const LOOK: Duration = Duration::from_millis(50);
 /// So many pictures without a presentation time, and none with one, are an error.
@@ -76,9 +79,8 @@ pub fn open_recording(
     Ok(match &spec.isolate {
         None => Box::new(Source::open(name, spec, want, pace, stop)?),
         Some(isolation) => {
-            // This very program, even where its file was replaced meanwhile.
-            let program = Path::new("/proc/self/exe");
-            Box::new(Isolated::open(program, name, spec, isolation, want, pace, stop)?)
+            let program = Path::new(PROGRAM);
+            Box::new(Isolated::open(program, name, spec, isolation, want, pace, false, stop)?)
         }
     })
 }
@@ -99,7 +101,10 @@ pub struct Source {
     waiting: Option<(Picture, Option<u64>, Option<u64>, Instant)>,
     stop: Stop,
     timeout: Duration,
+    /// Whether somebody else looks that a live source is not silent for too long.
+    watched: bool,
     last_arrival: Instant,
+    pulse: Pulse,
     /// PTS of the newest picture, in nanoseconds.
     newest: Option<u64>,
     /// What is taken off every PTS: the first one, of a live source and where a
@@ -131,6 +136,18 @@ impl Source {
         pace: Pace,
         stop: &Stop,
     ) -> Result<Self> {
+        Source::open_noting(name, spec, want, pace, stop, &Health::default())
+    }
+
+    /// As [`open`](Source::open); threads that hang are counted in `health`.
+    pub(crate) fn open_noting(
+        name: &str,
+        spec: &SourceSpec,
+        want: &Want,
+        pace: Pace,
+        stop: &Stop,
+        health: &Health,
+    ) -> Result<Self> {
         spec.check()?;
         gst::init().map_err(|error| {
             Error::unavailable("starting GStreamer", error.message()).remedy(
@@ -143,7 +160,7 @@ impl Source {
         if file.is_some_and(|file| file.is_file() && file.len() == 0) {
             return Err(faults.empty_file());
         }
-        let running = Running::start(spec, &mut faults)?;
+        let running = Running::start(spec, &mut faults, health)?;
         Ok(Source {
             pacer: (pace == Pace::RealTime).then(|| Pacer::new(want.max_gap)),
             running,
@@ -155,7 +172,9 @@ impl Source {
             waiting: None,
             stop: stop.clone(),
             timeout: spec.timeout(),
+            watched: false,
             last_arrival: Instant::now(),
+            pulse: Pulse::default(),
             newest: None,
             origin: None,
             timeless: 0,
@@ -182,13 +201,66 @@ impl Source {
         self.steps.clone()
     }
 
+    /// Leaves it to the caller to look at [`pulse`](Self::pulse) and to give up a
+    /// live source that is silent.
+    pub(crate) fn watched(mut self) -> Self {
+        self.watched = true;
+        self
+    }
+
+    /// What came so far.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse { dropped: self.dropped(), ..self.pulse }
+    }
+
+    /// The error for a source that is silent for so long.
+    pub(crate) fn overdue(&self, after: Duration) -> Error {
+        match self.faults.missing() {
+            Some(missing) if self.newest.is_none() => missing,
+            _ => self.faults.timeout(after.as_secs_f64(), self.newest.is_none()),
+        }
+    }
+
+    /// Waits `wait` at most, but for a moment, for the next sampled frame.
+    pub(crate) fn poll(&mut self, frame: &mut Frame, wait: Duration) -> Result<Polled> {
+        let until = Instant::now() + wait;
+        let mut left = wait;
+        loop {
+            if self.stop.asked() {
+                return Ok(Polled::End);
+            }
+            if let Some(tick) = self.sampler.poll() {
+                fill(
+                    &mut self.converter,
+                    &mut self.download,
+                    &self.running.pipeline,
+                    &tick,
+                    frame,
+                )?;
+                return Ok(Polled::Frame);
+            }
+            if let Some(outcome) = &self.over {
+                return outcome.clone().map(|_| Polled::End);
+            }
+            if self.sampler.is_exhausted() {
+                return Ok(Polled::End);
+            }
+            self.step(left.min(LOOK));
+            let now = Instant::now();
+            if now >= until && self.sampler.is_settled() {
+                return Ok(Polled::Nothing);
+            }
+            left = until.saturating_duration_since(now);
+        }
+    }
+
     /// One step: a picture, the end, or a look around.
-    fn step(&mut self) {
+    fn step(&mut self, wait: Duration) {
         self.read_messages();
         if let Some((_, _, _, due)) = &self.waiting {
             let left = due.saturating_duration_since(Instant::now());
             if !left.is_zero() {
-                std::thread::sleep(left.min(LOOK));
+                std::thread::sleep(left.min(wait));
                 return;
             }
             if let Some((mut picture, pts, duration, due)) = self.waiting.take() {
@@ -197,7 +269,7 @@ impl Source {
             }
             return;
         }
-        let wait = if self.failure.is_some() { Duration::ZERO } else { LOOK };
+        let wait = if self.failure.is_some() { Duration::ZERO } else { wait };
         let arrival = match self.first.take() {
             Some(first) => Ok(first),
             None => self.running.pictures.recv_timeout(wait),
@@ -222,6 +294,11 @@ impl Source {
     fn take(&mut self, picture: Picture) {
         self.last_arrival = Instant::now();
         self.idle_since = None;
+        if self.pulse.pictures == 0 {
+            self.pulse.announced = announced(&picture.sample);
+        }
+        self.pulse.pictures += 1;
+        self.pulse.newest = Some(picture.arrived);
         if self.running.liveness == Liveness::Unknown {
             let recording = self
                 .running
@@ -344,11 +421,9 @@ impl Source {
         } else {
             self.idle_since = None;
         }
-        if self.last_arrival.elapsed() > self.timeout {
-            let error = match self.faults.missing() {
-                Some(missing) if self.newest.is_none() => missing,
-                _ => self.faults.timeout(self.timeout.as_secs_f64(), self.newest.is_none()),
-            };
+        let watched = self.watched && self.live();
+        if !watched && self.last_arrival.elapsed() > self.timeout {
+            let error = self.overdue(self.timeout);
             self.finish(Err(error));
         }
     }
@@ -393,26 +468,11 @@ impl Source {
 impl FrameSource for Source {
     fn next(&mut self, frame: &mut Frame) -> Result<Next> {
         loop {
-            if self.stop.asked() {
-                return Ok(Next::End);
+            match self.poll(frame, LOOK)? {
+                Polled::Frame => return Ok(Next::Frame),
+                Polled::End => return Ok(Next::End),
+                Polled::Nothing => {}
             }
-            if let Some(tick) = self.sampler.poll() {
-                fill(
-                    &mut self.converter,
-                    &mut self.download,
-                    &self.running.pipeline,
-                    &tick,
-                    frame,
-                )?;
-                return Ok(Next::Frame);
-            }
-            if let Some(outcome) = &self.over {
-                return outcome.clone();
-            }
-            if self.sampler.is_exhausted() {
-                return Ok(Next::End);
-            }
-            self.step();
         }
     }
 
@@ -450,6 +510,13 @@ impl Recording for Source {
     fn reach(&self) -> Duration {
         Duration::from_nanos(self.sampler.reach().or(self.newest).unwrap_or(0))
     }
+}
+
+/// The time between two pictures that the source claims, if it claims one.
+fn announced(sample: &gst::Sample) -> Option<Duration> {
+    let rate = sample.caps()?.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    let seconds = f64::from(rate.denom()) / f64::from(rate.numer());
+    Duration::try_from_secs_f64(seconds).ok().filter(|interval| !interval.is_zero())
 }
 
 /// Converts a kept picture into `frame`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gstreamer::glib;
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
@@ -75,6 +76,37 @@ pub struct SourceSpec {
     /// stream's `isolate`.
     #[serde(skip)]
     pub isolate: Option<Isolation>,
+}
+
+/// What `source = …` says: one table, or a list of them, the first preferred.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sources(pub Vec<SourceSpec>);
+
+impl<'de> Deserialize<'de> for Sources {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Sources;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of what to open, or a list of such tables")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Sources, A::Error> {
+                let one = SourceSpec::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Sources(vec![one]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Sources, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = seq.next_element()? {
+                    all.push(one);
+                }
+                Ok(Sources(all))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 /// The one thing that a [`SourceSpec`] names.

@@ -220,6 +220,7 @@ impl Decoder {
         let stop = Stop::default();
         let (orders, slots) = listen(orders, stop.clone())?;
         let source = Source::open(&job.name, &job.spec, &job.want, job.pace, &stop)?;
+        let source = if job.watched { source.watched() } else { source };
         beat(source.steps(), outbox.clone(), stop)?;
         Ok(Decoder { source, orders, slots, colour: job.want.colour })
     }

@@ -20,6 +20,8 @@ pub(super) struct Job {
     pub isolation: Isolation,
     pub want: Want,
     pub pace: Pace,
+    /// Whether the daemon looks itself whether a live source is silent.
+    pub watched: bool,
     /// The log's level, as `log` counts.
     pub verbosity: u8,
 }
@@ -49,7 +51,7 @@ fn read_duration(lens: &mut Lens<'_>) -> Option<HumanDuration> {
 
 impl Job {
     pub fn write(&self, buffer: &mut Vec<u8>) {
-        let Job { name, spec, isolation, want, pace, verbosity } = self;
+        let Job { name, spec, isolation, want, pace, watched, verbosity } = self;
         // By name, so that a new field is not forgotten here.
         let SourceSpec {
             path,
@@ -114,6 +116,7 @@ impl Job {
             .number(place(&COLOURS, colour))
             .number(nanos(*max_gap))
             .number(u64::from(*pace == Pace::RealTime))
+            .number((*watched).into())
             .number((*verbosity).into())
             .end();
     }
@@ -158,6 +161,7 @@ impl Job {
                 max_gap: Duration::from_nanos(lens.number()?),
             },
             pace: if lens.flag()? { Pace::RealTime } else { Pace::Fast },
+            watched: lens.flag()?,
             verbosity: u8::try_from(lens.number()?).ok()?,
         })
     }
@@ -201,6 +205,7 @@ mod tests {
             isolation: isolation.clone(),
             want: want.clone(),
             pace: Pace::RealTime,
+            watched: true,
             verbosity: 4,
         };
         let mut bytes = Vec::new();

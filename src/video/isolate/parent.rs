@@ -23,7 +23,9 @@ use crate::error::{Error, Kind, Result};
 use crate::stop::Stop;
 use crate::video::address::shown;
 use crate::video::spec::SourceSpec;
-use crate::video::{Frame, FrameSource, Next, Pace, Recording, Want};
+use crate::video::{
+    Connection, Frame, FrameSource, Next, Pace, Polled, Pulse, Recording, Want,
+};
 
 /// How often a waiting source looks at the stop flag.
 const LOOK: Duration = Duration::from_millis(50);
@@ -59,18 +61,25 @@ pub(crate) struct Isolated {
     stop: Stop,
     patience: Duration,
     standing: Standing,
+    /// What came so far.
+    pulse: Pulse,
+    /// For how long the process said nothing.
+    silent: Duration,
     started: bool,
     voice: Voice,
     /// How it ended, once it did.
-    over: Option<Result<Next>>,
+    over: Option<Result<()>>,
 }
 
 impl Isolated {
-    /// Starts a decoder process from `program` and has it open `spec`.
+    /// Starts a decoder process from `program` and has it open `spec`. Where it is
+    /// `watched`, the caller looks at its pulse, and gives up a live source that is
+    /// silent.
     ///
     /// # Errors
     /// As [`Source::open`](crate::video::Source::open);
     /// [`Kind::Unavailable`] also where the process cannot be started or held.
+    #[allow(clippy::too_many_arguments)]
     pub fn open(
         program: &Path,
         name: &str,
@@ -78,6 +87,7 @@ impl Isolated {
         isolation: &Isolation,
         want: &Want,
         pace: Pace,
+        watched: bool,
         stop: &Stop,
     ) -> Result<Self> {
         spec.check()?;
@@ -112,6 +122,8 @@ impl Isolated {
             stop: stop.clone(),
             patience: spec.timeout().max(PATIENCE),
             standing: Standing { live: !spec.is_recording(), ..Standing::default() },
+            pulse: Pulse::default(),
+            silent: Duration::ZERO,
             started: false,
             voice: Voice::new(name, spec),
             over: None,
@@ -123,6 +135,7 @@ impl Isolated {
             isolation: isolation.clone(),
             want: want.clone(),
             pace,
+            watched,
             verbosity: log::max_level() as u8,
         };
         let mut bytes = Vec::new();
@@ -135,7 +148,7 @@ impl Isolated {
     fn opened(&mut self) -> Result<()> {
         let mut ready = false;
         loop {
-            match self.hear(OPENING)? {
+            match self.hear(OPENING, None)? {
                 // Asked to end: so will the first frame be.
                 None => return Ok(()),
                 Some(Said::Ready { landlock }) if !ready => {
@@ -155,9 +168,8 @@ impl Isolated {
     }
 
     /// The next thing that the process says which is not for the log; `None`
-    /// when an end was asked for.
-    fn hear(&mut self, patience: Duration) -> Result<Option<Said>> {
-        let mut silent = Duration::ZERO;
+    /// when an end was asked for, or nothing came `until` then.
+    fn hear(&mut self, patience: Duration, until: Option<Instant>) -> Result<Option<Said>> {
         let mut bytes = [0; 4096];
         loop {
             if self.stop.asked() {
@@ -180,17 +192,20 @@ impl Isolated {
                 Err(nonsense) => return Err(self.nonsense(nonsense)),
             }
             let since = Instant::now();
+            if until.is_some_and(|until| since >= until) {
+                return Ok(None);
+            }
             match self.socket.read(&mut bytes) {
                 Ok(0) => return Err(self.died()),
                 Ok(len) => {
                     self.inbox.push(bytes.get(..len).unwrap_or_default());
-                    silent = Duration::ZERO;
+                    self.silent = Duration::ZERO;
                 }
                 Err(error) if waits(&error) => {
                     // What we slept ourselves, frozen or suspended, is not its fault.
-                    silent += since.elapsed().min(2 * LOOK);
-                    if silent > patience {
-                        return Err(self.hangs(silent));
+                    self.silent += since.elapsed().min(2 * LOOK);
+                    if self.silent > patience {
+                        return Err(self.hangs(self.silent));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -216,7 +231,7 @@ impl Isolated {
         }
     }
 
-    fn fill(&mut self, picture: &Picture, frame: &mut Frame) -> Result<Next> {
+    fn fill(&mut self, picture: &Picture, frame: &mut Frame) -> Result<()> {
         let (len, at) = match self.book.take(picture) {
             Ok(place) => place,
             Err(nonsense) => return Err(self.nonsense(nonsense)),
@@ -230,22 +245,42 @@ impl Isolated {
         frame.colour = self.book.colour();
         picture.describe(frame);
         self.standing = picture.standing;
+        self.pulse.pictures += 1;
+        self.pulse.newest = Some(Instant::now());
         self.book.give_back(picture.slot);
-        self.tell(&Order::Free(picture.slot))?;
-        Ok(Next::Frame)
+        self.tell(&Order::Free(picture.slot))
     }
 
-    fn step(&mut self, frame: &mut Frame) -> Result<Next> {
+    /// One look, unless it is over: how it ended is told again and again.
+    fn take(&mut self, frame: &mut Frame, until: Option<Instant>) -> Result<Polled> {
+        if self.stop.asked() {
+            return Ok(Polled::End);
+        }
+        if let Some(over) = &self.over {
+            return over.clone().map(|()| Polled::End);
+        }
+        let outcome = self.step(frame, until);
+        match &outcome {
+            Ok(Polled::End) => self.over = Some(Ok(())),
+            Err(error) => self.over = Some(Err(error.clone())),
+            Ok(Polled::Frame | Polled::Nothing) => {}
+        }
+        outcome
+    }
+
+    /// The next frame; nothing only where there is an `until`.
+    fn step(&mut self, frame: &mut Frame, until: Option<Instant>) -> Result<Polled> {
         if !self.started {
             self.started = true;
             self.tell(&Order::Start)?;
         }
-        match self.hear(self.patience)? {
-            None => Ok(Next::End),
-            Some(Said::Frame(picture)) => self.fill(&picture, frame),
+        match self.hear(self.patience, until)? {
+            None if self.stop.asked() => Ok(Polled::End),
+            None => Ok(Polled::Nothing),
+            Some(Said::Frame(picture)) => self.fill(&picture, frame).map(|()| Polled::Frame),
             Some(Said::End(standing)) => {
                 self.standing = standing;
-                Ok(Next::End)
+                Ok(Polled::End)
             }
             Some(Said::Failed(error, standing)) => {
                 self.standing = standing;
@@ -301,17 +336,10 @@ impl Isolated {
 
 impl FrameSource for Isolated {
     fn next(&mut self, frame: &mut Frame) -> Result<Next> {
-        if self.stop.asked() {
-            return Ok(Next::End);
-        }
-        if let Some(over) = &self.over {
-            return over.clone();
-        }
-        let outcome = self.step(frame);
-        if !matches!(outcome, Ok(Next::Frame)) {
-            self.over = Some(outcome.clone());
-        }
-        outcome
+        self.take(frame, None).map(|polled| match polled {
+            Polled::Frame => Next::Frame,
+            Polled::Nothing | Polled::End => Next::End,
+        })
     }
 
     fn live(&self) -> bool {
@@ -323,10 +351,35 @@ impl FrameSource for Isolated {
     }
 }
 
+impl Connection for Isolated {
+    fn opened(&mut self, _wait: Duration) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn poll(&mut self, frame: &mut Frame, wait: Duration) -> Result<Polled> {
+        self.take(frame, Some(Instant::now() + wait))
+    }
+
+    fn live(&self) -> bool {
+        self.standing.live
+    }
+
+    /// Only of the frames that were sampled: of the others it hears nothing.
+    fn pulse(&self) -> Pulse {
+        Pulse { dropped: self.standing.dropped, ..self.pulse }
+    }
+
+    fn overdue(&self, time: Duration) -> Error {
+        let fault = format!("no picture came for {:.0} s", time.as_secs_f64());
+        Error::unavailable(&self.doing, fault)
+            .remedy("check that the camera is on and reachable and its path is right")
+    }
+}
+
 impl Recording for Isolated {
     fn length(&mut self) -> Result<Option<Duration>> {
         self.tell(&Order::Length)?;
-        match self.hear(OPENING.max(self.patience))? {
+        match self.hear(OPENING.max(self.patience), None)? {
             None => Ok(None),
             Some(Said::Length(length)) => Ok(length.map(Duration::from_nanos)),
             Some(Said::Failed(error, _)) => Err(self.voice.error(&error)),
@@ -505,7 +558,7 @@ mod tests {
         let isolation = Isolation::default();
         let stop = Stop::default();
         let mut source =
-            Isolated::open(&program, "gate", &spec, &isolation, &want, Pace::Fast, &stop)?;
+            Isolated::open(&program, "gate", &spec, &isolation, &want, Pace::Fast, false, &stop)?;
         let mut frame = Frame::new(Colour::Rgb);
         let mut frames = 0;
         while source.next(&mut frame)? == Next::Frame {
@@ -612,7 +665,7 @@ mod tests {
         let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: Duration::from_secs(1) };
         let isolation = Isolation::default();
         let open =
-            Isolated::open(missing, "a", &spec, &isolation, &want, Pace::Fast, &Stop::default());
+            Isolated::open(missing, "a", &spec, &isolation, &want, Pace::Fast, false, &Stop::default());
         assert_eq!(open.err().unwrap().kind(), Kind::Unavailable);
     }
 
@@ -640,9 +693,9 @@ mod tests {
         let since = Instant::now();
         let isolation = Isolation::default();
         let mut source =
-            Isolated::open(&program, "gate", &spec, &isolation, &want, Pace::RealTime, &stop)
+            Isolated::open(&program, "gate", &spec, &isolation, &want, Pace::RealTime, false, &stop)
                 .unwrap();
-        assert!(source.live());
+        assert!(FrameSource::live(&source));
         assert_eq!(source.next(&mut Frame::new(Colour::Rgb)).unwrap(), Next::End);
         drop(source);
         asker.join().unwrap();

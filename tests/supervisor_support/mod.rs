@@ -1,0 +1,6 @@
+//! Cameras that fail: simulated ones, and real servers behind a bad network.
+
+pub mod daemon;
+pub mod network;
+pub mod server;
+pub mod simulated;
