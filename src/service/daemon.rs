@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -16,6 +16,7 @@ use super::plan::{ModelPlan, Plan, StreamPlan};
 use super::state::StateFile;
 use super::{notify, signals};
 use crate::accuracy::{AccuracyLog, AccuracyOptions};
+use crate::atomic::write_atomically;
 use crate::clip::Preprocessed;
 use crate::clock::SystemClock;
 use crate::config::{SinkConfig, StreamConfig};
@@ -24,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::label::{self, FolderWatch, Post, Rules, Truths};
 use crate::model::{Model, ModelOptions, Task};
 use crate::session::{Keeping, ModelFacts, Progress, Session, Summary};
-use crate::sink::{FileSink, Sink, Sinks, StdoutSink, View};
+use crate::sink::{FileSink, Sink, Sinks, Standing, StdoutSink, View};
 use crate::stop::Stop;
 use crate::video::{self, Pace, Want};
 
@@ -71,10 +72,12 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
     let sinks = Arc::new(Sinks::new(open_sinks(&plan.config.sinks, options.format)?));
     let models = plan.models.into_iter().map(load).collect::<Result<Vec<_>>>()?;
     let names: Vec<String> = plan.config.streams.iter().map(|s| s.name.clone()).collect();
-    let stops: Vec<Stop> = names.iter().map(|_| Stop::default()).collect();
+    // Asks everything to end: streams and then sinks.
+    let over = Stop::default();
+    let stops: Vec<Stop> = names.iter().map(|_| over.child()).collect();
     let progress: Vec<Arc<Progress>> = names.iter().map(|_| Arc::default()).collect();
     let told = progress.clone();
-    signals::listen(stops.clone(), move || tell(&told))?;
+    signals::listen(vec![over.clone()], move || tell(&told))?;
     let state = plan.config.state.path.clone().or_else(StateFile::folder);
     let learns = plan.config.streams.iter().any(|stream| stream.calibrate.is_some());
     let keep = (state.is_some() && learns).then(|| Keep::start(names.len())).transpose()?;
@@ -114,7 +117,7 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
     for (i, job) in jobs.into_iter().enumerate() {
         let spawned = thread::Builder::new().name(names[i].clone()).spawn(move || job.run());
         if let Err(error) = spawned {
-            stops.iter().for_each(Stop::ask);
+            over.ask();
             return Err(Error::unavailable(format!("starting stream \"{}\"", names[i]), error));
         }
     }
@@ -128,7 +131,7 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
         // Once asked to, the streams take a moment to end.
         let wait = match left {
             Some(Duration::ZERO) => {
-                stops.iter().for_each(Stop::ask);
+                over.ask();
                 STATUS_EVERY
             }
             Some(left) => left.min(STATUS_EVERY),
@@ -143,7 +146,7 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
             }
             Ok(Message::Ended(summary)) => {
                 if summary.closed {
-                    stops.iter().for_each(Stop::ask);
+                    over.ask();
                 }
                 match &summary.error {
                     Some(error) => log::error!("stream \"{}\" failed: {error}", summary.stream),
@@ -162,19 +165,19 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
         notify::status(&status(names.len() - summaries.len(), &progress));
     }
     notify::stopping();
-    let lost = sinks.lost();
-    // The live view ends its last line before the log goes on.
-    drop(sinks);
+    // What waits is written, and the live view ends its last line, before the log
+    // goes on.
+    sinks.finish(&over);
     summaries.sort_by_key(|s| names.iter().position(|name| *name == s.stream));
     // What was learned is on the disk before anybody is told that all is over.
     drop(keep);
     summaries.iter().for_each(|summary| log::info!("{summary}"));
     tell(&progress);
-    if lost > 0 {
-        log::warn!("{lost} lines were lost on their way to a sink");
+    for sink in sinks.standing().iter().filter(|sink| sink.lost > 0) {
+        log::warn!("{} lines were lost on their way to {}", sink.lost, sink.name);
     }
     if let Some(path) = &options.summary {
-        write_summary(path, &summaries, lost)?;
+        write_summary(path, &summaries, &sinks)?;
     }
     Ok(summaries)
 }
@@ -267,8 +270,8 @@ fn open_sinks(configs: &[SinkConfig], format: Format) -> Result<Vec<Box<dyn Sink
         .iter()
         .map(|config| -> Result<Box<dyn Sink>> {
             Ok(match config {
-                SinkConfig::Stdout if text => Box::new(View::open(terminal, colour)?),
-                SinkConfig::Stdout => Box::new(StdoutSink::open()?),
+                SinkConfig::Stdout(_) if text => Box::new(View::open(terminal, colour)?),
+                SinkConfig::Stdout(queue_bytes) => Box::new(StdoutSink::open(*queue_bytes)?),
                 SinkConfig::File(file) => {
                     Box::new(FileSink::open(file.clone(), Arc::new(SystemClock))?)
                 }
@@ -283,16 +286,22 @@ struct Report<'a> {
     v: u32,
     kind: &'static str,
     streams: &'a [Summary],
+    sinks: Vec<Standing>,
     lines_lost: u64,
 }
 
-fn write_summary(path: &PathBuf, streams: &[Summary], lines_lost: u64) -> Result<()> {
+fn write_summary(path: &Path, streams: &[Summary], sinks: &Sinks) -> Result<()> {
     let doing = format!("writing the summary \"{}\"", path.display());
-    let report = Report { v: 1, kind: "summary", streams, lines_lost };
+    let (lines_lost, sinks) = (sinks.lost(), sinks.standing());
+    let report = Report { v: 1, kind: "summary", streams, sinks, lines_lost };
     let mut text =
         serde_json::to_string_pretty(&report).map_err(|error| Error::internal(&doing, error))?;
     text.push('\n');
-    fs::write(path, text).map_err(|error| Error::unavailable(doing, error))
+    // A pipe or a device cannot be replaced.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::write(path, text).map_err(|error| Error::unavailable(doing, error));
+    }
+    write_atomically(path, text.as_bytes())
 }
 
 /// What one stream's thread owns.
