@@ -28,7 +28,7 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-systemd replay-profile replay-memory install uninstall clean fuzz torture-hostile deny audit
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-systemd write-volume replay-profile replay-memory install uninstall clean fuzz deny audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,11 +73,20 @@ torture-systemd: build ## the unit under a real systemd: watchdog, restart, relo
 	@KINEWATCH_BUNDLE=$(abspath $(TARGET_DIR))/torture-systemd/hangs \
 		$(CARGO) test --release --locked --test service -- --ignored --exact a_bundle_that_hangs
 	@scripts/torture-systemd.sh $(abspath $(TARGET_DIR)) $(abspath $(TARGET_DIR))/torture-systemd/hangs
-torture: torture-source torture-hostile ## what breaks cameras, networks, disks and processes, for hours
+
+torture: torture-source torture-hostile torture-disk torture-systemd ## what breaks cameras, networks, disks and processes, for hours
 
 torture-source: setup ## 1,000 reconnects and 200 faults of a real RTSP server
 	@KINEWATCH_RECONNECTS=1000 $(CARGO) test --release --locked --test supervisor reconnects_leak -- --nocapture
 	@KINEWATCH_FAULTS=200 $(CARGO) test --release --locked --test supervisor random_faults -- --nocapture
+
+torture-disk: setup ## every fault of a disk ten times, and a daemon killed 200 times as it writes
+	@for n in 1 2 3 4 5 6 7 8 9 10; do \
+	  $(CARGO) test --release --locked --test disk -- --nocapture --skip killed_at_random || exit 1; done
+	@KINEWATCH_KILLS=200 $(CARGO) test --release --locked --test disk killed_at_random -- --nocapture
+
+write-volume: build ## what a daemon writes to a memory card in an hour (15 minutes)
+	@scripts/write-volume.sh $(RELEASE) 900
 
 replay-profile: build ## where a replay's processor time goes (needs perf)
 	@scripts/replay-profile.sh $(RELEASE)

@@ -32,7 +32,7 @@ fails() { ! "$@"; }
 streams() { [ "$(kinewatch status --json --socket "/run/kinewatch/$1/status.sock" | grep -o '"mode":' | wc -l)" = "$2" ]; }
 
 echo "systemd $(systemctl --version | head -1 | cut -d' ' -f2), $(uname -sm)"
-check "the unit is well written" 5 systemd-analyze verify /usr/lib/systemd/system/kinewatch@.service
+check "the unit is well written" 5 systemd-analyze verify --man=no /usr/lib/systemd/system/kinewatch@.service
 
 check "READY=1: systemctl start returns" 60 systemctl start $unit
 check "it is active" 1 is $unit ActiveState active

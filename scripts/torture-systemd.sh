@@ -41,6 +41,9 @@ if [ ! -e "$work/root-is-whole" ]; then
     touch "$work/root-is-whole"
 fi
 
+# The unit is in this group, which a system with udev has.
+chroot "$root" groupadd --system --force render
+
 rm -rf --one-file-system "$root"/var/log/journal "$root"/var/lib/private "$root"/torture
 rm -rf --one-file-system "$root"/var/lib/kinewatch "$root"/etc/kinewatch
 make --no-print-directory install CARGO_TARGET_DIR="$target" DESTDIR="$root" PREFIX=/usr >"$work/install.log" 2>&1

@@ -13,7 +13,6 @@ mod pacing;
 mod pulse;
 mod queue;
 mod scorer;
-mod stamp;
 mod standing;
 mod summary;
 mod waiting;
@@ -32,7 +31,8 @@ use crate::error::{Error, Result};
 use crate::label::{ClipTime, Truths};
 use crate::model::{Bundle, Classifier, Mode, Output, Task};
 use crate::predict::{Drift, Moment, PredictOptions, Predictor};
-use crate::sink::{Flow, Record, Sinks};
+use crate::sink::{Flow, Patience, Record, Sinks};
+pub use crate::stamp::rfc3339;
 use crate::stop::Stop;
 use crate::video::{Health, Next, Reset};
 use calibration::Calibration;
@@ -43,7 +43,6 @@ use pacing::{Pacing, Turn};
 pub use pulse::{Part, Pulse};
 use queue::{Consumer, Overflow, Producer, Slot, queue};
 use scorer::Scorer;
-pub use stamp::rfc3339;
 pub use standing::Standing;
 pub use summary::{Score, Scores, Summary};
 use waiting::Waiting;
@@ -161,6 +160,10 @@ impl Session {
         let mut summary = Summary::new(&self.name);
         let warm_up = self.classifier.warm_up().max(1) as u64;
         let labelled = self.truths.is_some();
+        let live = self.source.live();
+        if let (Some(log), false) = (&mut self.log, live) {
+            log.wait_until(self.stop.clone());
+        }
         let mut learner = self.learner();
         learner.begin(&self.name);
         let (producer, consumer) = self.queue();
@@ -394,7 +397,7 @@ impl Runner {
         self.progress.pulse.turn(Part::Sink);
         self.predictor.finish();
         self.write_events(summary);
-        self.learner.finish(&stamp::rfc3339(self.clock.wall()));
+        self.learner.finish(&rfc3339(self.clock.wall()));
         self.progress.pulse.turn(Part::Rest);
         outcome
     }
@@ -456,7 +459,7 @@ impl Runner {
                 t,
                 start: t.saturating_sub(self.clip),
                 delay,
-                at: stamp::rfc3339(self.clock.wall()),
+                at: rfc3339(self.clock.wall()),
                 latency: self.clock.instant().saturating_duration_since(arrived),
                 skipped: std::mem::take(&mut self.pending_skipped),
                 reset: self.pending_reset.take(),
@@ -485,11 +488,11 @@ impl Runner {
             self.progress.predictions.fetch_add(1, Ordering::Relaxed);
             self.progress.pulse.predicted(latency);
             self.progress.pulse.turn(Part::Sink);
-            let flow = self.sinks.write(Record::Prediction(&prediction));
+            let flow = self.tell(Record::Prediction(&prediction));
             self.write_events(summary);
             self.write_alarms(&alarms);
             let now = self.clock.instant();
-            self.learner.note(clip.t, now, || stamp::rfc3339(self.clock.wall()));
+            self.learner.note(clip.t, now, || rfc3339(self.clock.wall()));
             match flow {
                 Flow::Go => {}
                 Flow::Closed => {
@@ -575,6 +578,12 @@ impl Runner {
         self.progress.skipped.fetch_add(predictions, Ordering::Relaxed);
     }
 
+    /// A recording waits for sinks that are behind; of a live stream they lose lines.
+    fn tell(&self, record: Record<'_>) -> Flow {
+        let patience = if self.live { Patience::None } else { Patience::Until(&self.stop) };
+        self.sinks.write(record, patience)
+    }
+
     /// Tells that the world has changed, in the log and to every sink.
     fn write_alarms(&self, alarms: &[Alarm]) {
         for alarm in alarms {
@@ -585,17 +594,17 @@ impl Runner {
                 alarm.t,
                 alarm.text(label.map(String::as_str))
             );
-            let at = stamp::rfc3339(self.clock.wall());
+            let at = rfc3339(self.clock.wall());
             let drift = Drift::new(&self.name, alarm, label.cloned(), at);
-            self.sinks.write(Record::Drift(&drift));
+            self.tell(Record::Drift(&drift));
         }
     }
 
     fn write_events(&mut self, summary: &mut Summary) {
-        for event in self.predictor.take_events(&stamp::rfc3339(self.clock.wall())) {
+        for event in self.predictor.take_events(&rfc3339(self.clock.wall())) {
             summary.events += 1;
             // That every sink is gone is noticed at the next prediction.
-            self.sinks.write(Record::Event(&event));
+            self.tell(Record::Event(&event));
         }
     }
 }

@@ -137,13 +137,18 @@ fn show(status: &Value, more: bool, text: &mut String) {
         let table = table.as_str().unwrap_or_default();
         let _ = writeln!(text, "{table} was changed: that waits for a restart");
     }
-    for (key, what) in [
-        ("lines_lost", "lines were lost on their way to a sink"),
-        ("sessions_abandoned", "sessions hang and were left behind"),
-    ] {
-        if status[key].as_u64().unwrap_or(0) > 0 {
-            let _ = writeln!(text, "{} {what}", status[key]);
+    for sink in status["sinks"].as_array().into_iter().flatten() {
+        let name = sink["name"].as_str().unwrap_or("?");
+        if sink["lost"].as_u64() > Some(0) {
+            let _ = writeln!(text, "{name}: {} lines were lost", sink["lost"]);
         }
+        if let Some(fault) = sink["fault"].as_str() {
+            let _ = writeln!(text, "{name}: takes no lines now, {} wait: {fault}", sink["waiting"]);
+        }
+    }
+    if status["sessions_abandoned"].as_u64() > Some(0) {
+        let hang = &status["sessions_abandoned"];
+        let _ = writeln!(text, "{hang} sessions hang and were left behind");
     }
 }
 

@@ -126,8 +126,8 @@ impl Default for Evaluation {
 /// One `[[sink]]`, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkConfig {
-    /// Standard output.
-    Stdout,
+    /// Standard output, with so much memory for what waits for it, in bytes.
+    Stdout(usize),
     /// A file of JSON lines.
     File(FileOptions),
 }
@@ -429,11 +429,11 @@ fn sinks(options: &[SinkOptions], document: &Document) -> Result<Vec<SinkConfig>
         let at = |key: &str, fault: &str| document.error_at(&format!("sink[{i}].{key}"), fault);
         let sink = match sink.file().map_err(|(key, fault)| at(key, &fault))? {
             Some(file) => SinkConfig::File(file),
-            None => SinkConfig::Stdout,
+            None => SinkConfig::Stdout(sink.queue_bytes().map_err(|(key, fault)| at(key, &fault))?),
         };
         for before in &sinks {
             match (before, &sink) {
-                (SinkConfig::Stdout, SinkConfig::Stdout) => {
+                (SinkConfig::Stdout(_), SinkConfig::Stdout(_)) => {
                     return Err(at("kind", "standard output is a sink already; expected it once"));
                 }
                 (SinkConfig::File(a), SinkConfig::File(b)) if a.path == b.path => {
@@ -448,7 +448,7 @@ fn sinks(options: &[SinkOptions], document: &Document) -> Result<Vec<SinkConfig>
         sinks.push(sink);
     }
     if sinks.is_empty() {
-        sinks.push(SinkConfig::Stdout);
+        sinks.push(SinkConfig::Stdout(FileOptions::QUEUE_BYTES));
     }
     Ok(sinks)
 }

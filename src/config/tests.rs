@@ -53,7 +53,7 @@ fn a_stream_alone_takes_every_default() {
     );
     assert_eq!(stream.source.path.as_deref(), Some(file.folder.path().join("a.mp4").as_path()));
     assert_eq!(stream.video_names(), ["a.mp4", "gate"]);
-    assert_eq!(config.sinks, [SinkConfig::Stdout]);
+    assert_eq!(config.sinks, [SinkConfig::Stdout(FileOptions::QUEUE_BYTES)]);
 }
 
 #[test]
@@ -327,7 +327,16 @@ fn the_documentation_lists_every_key_with_its_default() {
     defaults.insert(
         "sink".into(),
         toml::Value::Table(
-            [("keep".into(), (FileOptions::KEEP as i64).into())].into_iter().collect(),
+            [
+                ("rotate_bytes".into(), (FileOptions::ROTATE_BYTES as i64).into()),
+                ("rotate_age".into(), FileOptions::ROTATE_AGE.to_string().into()),
+                ("keep".into(), (FileOptions::KEEP as i64).into()),
+                ("flush".into(), FileOptions::FLUSH.to_string().into()),
+                ("sync".into(), FileOptions::SYNC.to_string().into()),
+                ("queue_bytes".into(), (FileOptions::QUEUE_BYTES as i64).into()),
+            ]
+            .into_iter()
+            .collect(),
         ),
     );
     for (key, default) in documented {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::job::{Done, Shared};
 use super::progress::Progress;
 use super::watch::Watch;
-use super::{Cache, Clips, Video, Views, collector::Nowhere};
+use super::{Cache, Clips, Video, Views};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::predict::PredictOptions;
@@ -102,7 +102,8 @@ pub fn run(
             None => None,
         },
         store,
-        sinks: Arc::new(Sinks::new(vec![Box::new(Nowhere)])),
+        // Predictions go to the store, with all their logits.
+        sinks: Arc::new(Sinks::new(Vec::new())),
         stop,
     };
     progress.begin(videos.len(), outcome.kept);

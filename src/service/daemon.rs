@@ -22,12 +22,13 @@ use super::signals::Asked;
 use super::status::{Board, Reload};
 use super::watchdog::{Watchdog, is_fed};
 use super::{notify, place, signals};
+use crate::atomic::write_atomically;
 use crate::clock::SystemClock;
 use crate::config::SinkConfig;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::session::{Summary, rfc3339};
-use crate::sink::{FileSink, Sink, Sinks, StdoutSink, View};
+use crate::sink::{FileSink, Sink, Sinks, Standing, StdoutSink, View};
 use crate::stop::Stop;
 use crate::video::Pace;
 
@@ -131,17 +132,17 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
         log::error!("the disk did not take all that was learned in time");
     }
     drop((control, door, board));
-    let lost = common.sinks.lost();
+    // What waits is written, and the live view ends its last line, before the log
+    // goes on.
+    common.sinks.finish(&common.stop);
     let summaries = fleet.summaries();
-    // The live view ends its last line before the log goes on.
-    drop(common);
     summaries.iter().for_each(|summary| log::info!("{summary}"));
     tell.iter().for_each(|text| log::info!("{text}"));
-    if lost > 0 {
-        log::warn!("{lost} lines were lost on their way to a sink");
+    for sink in common.sinks.standing().iter().filter(|sink| sink.lost > 0) {
+        log::warn!("{} lines were lost on their way to {}", sink.lost, sink.name);
     }
     if let Some(path) = &options.summary {
-        write_summary(path, &summaries, lost)?;
+        write_summary(path, &summaries, &common.sinks)?;
     }
     Ok(summaries)
 }
@@ -343,8 +344,8 @@ fn open_sinks(configs: &[SinkConfig], format: Format) -> Result<Vec<Box<dyn Sink
         .iter()
         .map(|config| -> Result<Box<dyn Sink>> {
             Ok(match config {
-                SinkConfig::Stdout if text => Box::new(View::open(terminal, colour)?),
-                SinkConfig::Stdout => Box::new(StdoutSink::open()?),
+                SinkConfig::Stdout(_) if text => Box::new(View::open(terminal, colour)?),
+                SinkConfig::Stdout(queue_bytes) => Box::new(StdoutSink::open(*queue_bytes)?),
                 SinkConfig::File(file) => {
                     Box::new(FileSink::open(file.clone(), Arc::new(SystemClock))?)
                 }
@@ -359,14 +360,20 @@ struct Report<'a> {
     v: u32,
     kind: &'static str,
     streams: &'a [Summary],
+    sinks: Vec<Standing>,
     lines_lost: u64,
 }
 
-fn write_summary(path: &PathBuf, streams: &[Summary], lines_lost: u64) -> Result<()> {
+fn write_summary(path: &Path, streams: &[Summary], sinks: &Sinks) -> Result<()> {
     let doing = format!("writing the summary \"{}\"", path.display());
-    let report = Report { v: 1, kind: "summary", streams, lines_lost };
+    let (lines_lost, sinks) = (sinks.lost(), sinks.standing());
+    let report = Report { v: 1, kind: "summary", streams, sinks, lines_lost };
     let mut text =
         serde_json::to_string_pretty(&report).map_err(|error| Error::internal(&doing, error))?;
     text.push('\n');
-    fs::write(path, text).map_err(|error| Error::unavailable(doing, error))
+    // A pipe or a device cannot be replaced.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::write(path, text).map_err(|error| Error::unavailable(doing, error));
+    }
+    write_atomically(path, text.as_bytes())
 }

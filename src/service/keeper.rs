@@ -2,6 +2,8 @@
 //! not hold up a model.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,14 +24,18 @@ enum Work {
 
 /// The one thread that writes the states of all streams.
 pub(super) struct Keep {
-    work: Sender<Work>,
+    keeps: Keeps,
     /// Closed when the thread has ended.
     ended: Receiver<()>,
 }
 
 /// Makes [`Keeper`]s.
 #[derive(Clone)]
-pub(super) struct Keeps(Sender<Work>);
+pub(super) struct Keeps {
+    work: Sender<Work>,
+    /// It was said that the disk is behind.
+    behind: Arc<AtomicBool>,
+}
 
 impl Keep {
     /// Starts it.
@@ -39,20 +45,22 @@ impl Keep {
     pub fn start() -> Result<Keep> {
         let (work, waiting) = bounded(WAITING);
         let (alive, ended) = bounded(0);
+        let behind = Arc::new(AtomicBool::new(false));
+        let told = behind.clone();
         let save = move || {
             let _alive: Sender<()> = alive;
-            save_all(&waiting);
+            save_all(&waiting, &told);
         };
         thread::Builder::new()
             .name("state".into())
             .spawn(save)
             .map_err(|error| Error::unavailable("starting the thread that keeps states", error))?;
-        Ok(Keep { work, ended })
+        Ok(Keep { keeps: Keeps { work, behind }, ended })
     }
 
     /// What streams need of it.
     pub fn keeps(&self) -> Keeps {
-        Keeps(self.work.clone())
+        self.keeps.clone()
     }
 
     /// Waits until all that was given so far is on the disk, at most `patience`.
@@ -61,7 +69,7 @@ impl Keep {
         let until = Instant::now() + patience;
         let left = || until.saturating_duration_since(Instant::now());
         // A stream that hangs holds its keeper: that the others are gone is no sign.
-        self.work.send_timeout(Work::End, left()).is_ok()
+        self.keeps.work.send_timeout(Work::End, left()).is_ok()
             && !self.ended.recv_timeout(left()).is_err_and(|error| error.is_timeout())
     }
 }
@@ -70,19 +78,23 @@ impl Keeps {
     /// Who keeps the state of `stream` in `folder`, for the model with this hash.
     pub fn of(&self, folder: &Path, stream: &str, model_sha256: &str) -> Box<dyn Keeper> {
         let file = StateFile::new(folder, stream, model_sha256);
-        Box::new(StreamKeeper { file, work: self.0.clone() })
+        Box::new(StreamKeeper { file, keeps: self.clone() })
     }
 }
 
-fn save_all(work: &Receiver<Work>) {
+fn save_all(work: &Receiver<Work>, behind: &AtomicBool) {
     let mut failing = false;
     for work in work {
         let Work::Save(file, learned) = work else { return };
         match file.save(&learned) {
-            Ok(()) => failing = false,
-            // Said once for each outage.
+            Ok(()) => {
+                if std::mem::take(&mut failing) | behind.swap(false, Ordering::Relaxed) {
+                    log::warn!("what is learned is kept again");
+                }
+            }
+            // Said once for each outage; the next state takes this one's place.
             Err(error) if !failing => {
-                log::error!("what was learned is not kept: {error}");
+                log::error!("what was learned is not kept: {error}; trying again");
                 failing = true;
             }
             Err(_) => {}
@@ -92,7 +104,7 @@ fn save_all(work: &Receiver<Work>) {
 
 struct StreamKeeper {
     file: StateFile,
-    work: Sender<Work>,
+    keeps: Keeps,
 }
 
 impl Keeper for StreamKeeper {
@@ -101,10 +113,12 @@ impl Keeper for StreamKeeper {
     }
 
     fn keep(&mut self, learned: Learned) {
-        match self.work.try_send(Work::Save(self.file.clone(), learned)) {
+        match self.keeps.work.try_send(Work::Save(self.file.clone(), learned)) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => {
-                log::warn!("the disk is slow: a state was not kept; the next one will be");
+                if !self.keeps.behind.swap(true, Ordering::Relaxed) {
+                    log::warn!("the disk is slow: a state was not kept; the next one will be");
+                }
             }
         }
     }

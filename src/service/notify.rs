@@ -1,9 +1,13 @@
 //! What systemd is told (`Type=notify` and `Type=notify-reload`, sd_notify(3)).
 //! Without systemd, nothing happens.
 
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+/// How long it may take to tell.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Every stream was started, or has failed; or what was asked for by a reload is
 /// done, well or not.
@@ -47,7 +51,16 @@ pub(super) fn watchdog() -> Option<Duration> {
 }
 
 fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+    // Not `sd_notify::notify`, which waits for as long as nobody listens: the main
+    // thread would hang with systemd.
+    let tell = || {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.send_to(text.as_bytes(), &path)
+    };
+    if let Err(error) = tell() {
         log::debug!("telling systemd: {error}");
     }
 }

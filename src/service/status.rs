@@ -124,6 +124,7 @@ impl Board {
             "sessions_abandoned": notes.abandoned,
             "sessions_abandoned_in_all": notes.abandoned_in_all,
             "lines_lost": inner.sinks.lost(),
+            "sinks": inner.sinks.standing(),
             "reload": {
                 "count": notes.reload.count,
                 "at": (notes.reload.count > 0).then_some(&notes.reload.at),

@@ -1,11 +1,10 @@
 //! A daemon under a systemd that only listens.
 
-use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prost::Message;
@@ -73,13 +72,15 @@ impl Rig {
         let at = self.path("notify");
         let _ = fs::remove_file(&at);
         let notify = UnixDatagram::bind(&at).unwrap();
-        notify.set_nonblocking(true).unwrap();
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let heard = messages.clone();
+        std::thread::spawn(move || listen(&notify, &heard));
         let said = File::options().create(true).append(true).open(self.path("log")).unwrap();
         let mut command = self.command(&["run", self.path("test.toml").to_str().unwrap()]);
         command.env("NOTIFY_SOCKET", &at).env("RUNTIME_DIRECTORY", self.path("runtime"));
         command.envs(variables.iter().copied()).stdout(out).stderr(said);
         let process = command.spawn().unwrap();
-        Daemon { rig: self, process, notify, messages: RefCell::default(), at: 0, log_at: 0 }
+        Daemon { rig: self, process, messages, at: 0, log_at: 0 }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -246,12 +247,20 @@ fn classes(graph: &GraphProto, output: &str) -> usize {
     }
 }
 
+/// Reads, as systemd does, for as long as the test runs.
+fn listen(notify: &UnixDatagram, heard: &Mutex<Vec<String>>) {
+    let mut buffer = [0; 65_536];
+    while let Ok(n) = notify.recv(&mut buffer) {
+        let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+        heard.lock().unwrap().push(text);
+    }
+}
+
 /// A daemon that runs, and what it told.
 pub struct Daemon<'a> {
     rig: &'a Rig,
     pub process: Child,
-    notify: UnixDatagram,
-    messages: RefCell<Vec<String>>,
+    messages: Arc<Mutex<Vec<String>>>,
     /// What was waited for so far.
     at: usize,
     log_at: usize,
@@ -271,27 +280,12 @@ impl Daemon<'_> {
         assert!(kill.success());
     }
 
-    fn listen(&self) {
-        let mut buffer = [0; 65_536];
-        loop {
-            match self.notify.recv(&mut buffer) {
-                Ok(n) => {
-                    let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
-                    self.messages.borrow_mut().push(text);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
     /// Waits until it tells systemd something that has `text` in it, after what was
     /// waited for before.
     pub fn told(&mut self, text: &str) -> String {
         let (mut at, mut found) = (self.at, None);
-        self.rig.wait_until(&format!("{text} among {:?}", self.messages.borrow()), || {
-            self.listen();
-            let messages = self.messages.borrow();
+        self.rig.wait_until(&format!("systemd to be told {text}"), || {
+            let messages = self.messages.lock().unwrap();
             let new = messages.get(at..).unwrap_or_default();
             match new.iter().position(|message| message.contains(text)) {
                 Some(i) => {
@@ -308,8 +302,7 @@ impl Daemon<'_> {
 
     /// All that it told since.
     pub fn heard(&mut self) -> String {
-        self.listen();
-        let messages = self.messages.borrow();
+        let messages = self.messages.lock().unwrap();
         let text = messages.get(self.at..).unwrap_or_default().concat();
         self.at = messages.len();
         text
