@@ -39,7 +39,7 @@ device() { # bytes and writes that the device has taken
 }
 process() { # bytes and calls of write, of the sink's thread alone
     for task in /proc/"$daemon"/task/*; do
-        [ "$(cat "$task/comm")" != sink ] || awk '/^wchar/ { b = $2 } /^syscw/ { c = $2 } END { print b, c }' "$task/io"
+        [ "$(cat "$task/comm" 2>/dev/null)" != sink ] || awk '/^wchar/ { b = $2 } /^syscw/ { c = $2 } END { print b, c }' "$task/io"
     done
 }
 

@@ -256,7 +256,9 @@ const EIO: i32 = 5;
 impl Current {
     fn open(path: &Path, now: SystemTime) -> io::Result<Current> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        match file.try_lock() {
+        let before = file.metadata()?;
+        let regular = before.is_file();
+        match if regular { file.try_lock() } else { Ok(()) } {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(io::Error::other("another process writes it"));
@@ -266,8 +268,6 @@ impl Current {
                 log::debug!("locking \"{}\": {error}", path.display())
             }
         }
-        let before = file.metadata()?;
-        let regular = before.is_file();
         let torn = if regular { torn_tail(&mut file)? } else { 0 };
         if torn > 0 {
             file.set_len(before.len() - torn)?;

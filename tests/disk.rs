@@ -505,7 +505,8 @@ fn a_recording_waits_for_its_reader_and_loses_nothing() {
             let mut looks = 0;
             wait_until("a sink that waits for its reader", || {
                 let tasks = fs::read_dir(&tasks).unwrap().flatten();
-                let mut at = tasks.filter_map(|t| fs::read_to_string(t.path().join("syscall")).ok());
+                let mut at =
+                    tasks.filter_map(|t| fs::read_to_string(t.path().join("syscall")).ok());
                 let writes = at.any(|call| WRITE.iter().any(|write| call.starts_with(write)));
                 looks = if writes { looks + 1 } else { 0 };
                 looks == 20
