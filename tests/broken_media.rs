@@ -301,7 +301,7 @@ fn broken_recordings_end_with_an_error_or_with_what_is_left_of_them() {
 /// A decoder that crashes here is GStreamer's or FFmpeg's to mend; it is why a stream
 /// can be isolated. It is told, and no failure of this test.
 #[test]
-#[ignore = "takes half an hour; run by `make torture`"]
+#[ignore = "takes minutes; run by `make torture-hostile`"]
 fn ten_thousand_broken_recordings() {
     let count = std::env::var("KINEWATCH_BROKEN").map_or(10_000, |count| count.parse().unwrap());
     broken(count, 2);

@@ -750,7 +750,7 @@ impl Chance {
                     }
                     if self.below(4) == 0 {
                         attribute.f = self.of(&[f32::NAN, f32::INFINITY, -1.0, 1e30]);
-                        attribute.s = b"\xff".to_vec().into();
+                        attribute.s = b"\xff".to_vec();
                     }
                 }
             }
@@ -779,12 +779,12 @@ impl Chance {
                             .flat_map(|_| self.number().to_le_bytes())
                             .take(tensor.raw_data.len())
                             .collect();
-                        tensor.raw_data = fresh.into();
+                        tensor.raw_data = fresh;
                     }
                     _ => {
                         let mut raw = tensor.raw_data.to_vec();
                         self.bytes(&mut raw, &[]);
-                        tensor.raw_data = raw.into();
+                        tensor.raw_data = raw;
                     }
                 }
             }
