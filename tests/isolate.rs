@@ -164,7 +164,7 @@ impl Drop for Daemon {
     }
 }
 
-const LONG: &str = "synth = \"seed=3,seconds=80000,size=160x120,fps=10\"";
+const LONG: &str = "synth = \"seed=3,seconds=3600,size=160x120,fps=10\"";
 
 #[test]
 fn predictions_are_the_same_to_the_byte() {
