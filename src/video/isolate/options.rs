@@ -31,8 +31,8 @@ impl Default for Isolation {
 }
 
 impl Isolation {
-    /// Below this GStreamer itself has no room.
-    const LEAST: u64 = 64 << 20;
+    /// Below this the libraries of GStreamer's decoders cannot be loaded.
+    const LEAST: u64 = 128 << 20;
     /// No picture of a published format is larger: 8192×5461 pixels of RGB.
     const LARGEST_SLOT: u64 = 128 << 20;
 
