@@ -580,7 +580,8 @@ impl Runner {
 
     /// A recording waits for sinks that are behind; of a live stream they lose lines.
     fn tell(&self, record: Record<'_>) -> Flow {
-        let patience = if self.live { Patience::None } else { Patience::Until(&self.stop) };
+        let patience =
+            if self.consumer.live { Patience::None } else { Patience::Until(&self.stop) };
         self.sinks.write(record, patience)
     }
 

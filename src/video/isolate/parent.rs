@@ -23,9 +23,7 @@ use crate::error::{Error, Kind, Result};
 use crate::stop::Stop;
 use crate::video::address::shown;
 use crate::video::spec::SourceSpec;
-use crate::video::{
-    Connection, Frame, FrameSource, Next, Pace, Polled, Pulse, Recording, Want,
-};
+use crate::video::{Connection, Frame, FrameSource, Next, Pace, Polled, Pulse, Recording, Want};
 
 /// How often a waiting source looks at the stop flag.
 const LOOK: Duration = Duration::from_millis(50);
@@ -664,8 +662,16 @@ mod tests {
         let spec = SourceSpec::synth("seed=1,seconds=1");
         let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: Duration::from_secs(1) };
         let isolation = Isolation::default();
-        let open =
-            Isolated::open(missing, "a", &spec, &isolation, &want, Pace::Fast, false, &Stop::default());
+        let open = Isolated::open(
+            missing,
+            "a",
+            &spec,
+            &isolation,
+            &want,
+            Pace::Fast,
+            false,
+            &Stop::default(),
+        );
         assert_eq!(open.err().unwrap().kind(), Kind::Unavailable);
     }
 
@@ -692,9 +698,17 @@ mod tests {
         });
         let since = Instant::now();
         let isolation = Isolation::default();
-        let mut source =
-            Isolated::open(&program, "gate", &spec, &isolation, &want, Pace::RealTime, false, &stop)
-                .unwrap();
+        let mut source = Isolated::open(
+            &program,
+            "gate",
+            &spec,
+            &isolation,
+            &want,
+            Pace::RealTime,
+            false,
+            &stop,
+        )
+        .unwrap();
         assert!(FrameSource::live(&source));
         assert_eq!(source.next(&mut Frame::new(Colour::Rgb)).unwrap(), Next::End);
         drop(source);
