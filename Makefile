@@ -28,7 +28,7 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills write-volume torture-disk replay-profile replay-memory install uninstall clean fuzz
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills write-volume torture-disk torture-systemd replay-profile replay-memory install uninstall clean fuzz torture-hostile deny audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,14 +77,33 @@ torture-disk: setup ## every fault of a disk ten times, and a daemon killed 200 
 write-volume: build ## what a daemon writes to a memory card in an hour (15 minutes)
 	@scripts/write-volume.sh $(RELEASE) 900
 
+torture-systemd: build ## the unit under a real systemd: watchdog, restart, reload (needs root)
+	@KINEWATCH_BUNDLE=$(abspath $(TARGET_DIR))/torture-systemd/hangs \
+		$(CARGO) test --release --locked --test service -- --ignored --exact a_bundle_that_hangs
+	@scripts/torture-systemd.sh $(abspath $(TARGET_DIR)) $(abspath $(TARGET_DIR))/torture-systemd/hangs
+
 replay-profile: build ## where a replay's processor time goes (needs perf)
 	@scripts/replay-profile.sh $(RELEASE)
 
 replay-memory: build ## a replay's memory over 50 videos and over 1000
 	@scripts/replay-memory.sh $(RELEASE)
 
-fuzz: setup ## a million broken label files: no reader may panic
+fuzz: setup ## a million broken label files, 20,000 broken bundles, configurations and states
 	@$(CARGO) test --release --locked --test labels -- --ignored --nocapture
+	@KINEWATCH_FUZZ=20000 $(CARGO) test --release --locked --test hostile no_ -- --nocapture
+
+torture-hostile: setup fuzz ## `make fuzz`, and 10,000 broken recordings (KINEWATCH_BROKEN=N)
+	@$(CARGO) test --release --locked --test broken_media -- --ignored --nocapture ten_thousand
+
+deny: ## licences, sources and duplicates of every crate (installs cargo-deny)
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	@$(CARGO) deny --locked check licenses bans sources
+
+audit: ## known vulnerabilities in every crate (installs cargo-deny and cargo-audit; asks rustsec.org's database)
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	@$(CARGO) audit --version >/dev/null 2>&1 || $(CARGO) install cargo-audit --locked
+	@$(CARGO) deny --locked check advisories
+	@$(CARGO) audit --deny warnings
 
 # Not `install: build`: `sudo make install` must build nothing as root.
 install: ## put what `make build` built under $(DESTDIR)$(PREFIX)

@@ -30,6 +30,7 @@ pub mod predict;
 pub mod replay;
 pub mod report;
 pub mod rolling;
+mod secret;
 pub mod service;
 pub mod session;
 pub mod sink;

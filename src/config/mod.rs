@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accuracy::AccuracyOptions;
 use crate::calibrate::CalibrateOptions;
-use crate::control::ControlOptions;
+use crate::control::{ControlOptions, StatusOptions};
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
 use crate::label::LabelSource;
@@ -19,6 +19,7 @@ use crate::model::ModelOptions;
 use crate::predict::PredictOptions;
 use crate::sink::{FileOptions, SinkOptions};
 use crate::video::SourceSpec;
+use crate::video::isolate::{Isolate, Isolation};
 use document::Document;
 
 /// A gap in presentation times that empties the clip, where nothing else is said.
@@ -36,6 +37,10 @@ pub struct Config {
     pub state: StateOptions,
     /// Labels that come over a socket.
     pub control: ControlOptions,
+    /// Where it tells how it is doing.
+    pub status: StatusOptions,
+    /// When something counts as hung.
+    pub watchdog: WatchdogOptions,
     document: Document,
 }
 
@@ -55,8 +60,24 @@ impl Default for StateOptions {
     }
 }
 
+/// The `[watchdog]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchdogOptions {
+    /// How long one step of a model, or one line to a sink, may take before it
+    /// counts as hung.
+    pub patience: HumanDuration,
+}
+
+impl Default for WatchdogOptions {
+    fn default() -> Self {
+        WatchdogOptions { patience: HumanDuration::seconds(30) }
+    }
+}
+
 /// One `[[stream]]`, with the `[model]`, `[predict]` and `[calibrate]` that hold
 /// for it.
+#[derive(Clone, PartialEq)]
 pub struct StreamConfig {
     /// Its name, unlike any other's.
     pub name: String,
@@ -83,6 +104,8 @@ pub struct Evaluation {
     pub predict: PredictOptions,
     /// A gap in presentation times that empties the clip.
     pub max_gap: HumanDuration,
+    /// Recordings are decoded in processes of their own, held so.
+    pub isolate: Option<Isolation>,
 }
 
 impl Default for Evaluation {
@@ -91,6 +114,7 @@ impl Default for Evaluation {
             model: ModelOptions::default(),
             predict: PredictOptions::default(),
             max_gap: MAX_GAP,
+            isolate: None,
         }
     }
 }
@@ -122,6 +146,10 @@ struct Raw {
     state: StateOptions,
     #[serde(default)]
     control: ControlOptions,
+    #[serde(default)]
+    status: StatusOptions,
+    #[serde(default)]
+    watchdog: WatchdogOptions,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +160,8 @@ struct RawStream {
     labels: Option<LabelSource>,
     #[serde(default = "max_gap")]
     max_gap: HumanDuration,
+    #[serde(default)]
+    isolate: Isolate,
     #[serde(default)]
     model: ModelOptions,
     #[serde(default)]
@@ -160,6 +190,10 @@ struct RawEvaluation {
     _state: StateOptions,
     #[serde(default, rename = "control")]
     _control: ControlOptions,
+    #[serde(default, rename = "status")]
+    _status: StatusOptions,
+    #[serde(default, rename = "watchdog")]
+    _watchdog: WatchdogOptions,
 }
 
 const NO_GAP: &str = "no gap at all would empty the clip at every frame; expected a longer time";
@@ -199,14 +233,20 @@ impl Config {
         let _ = sinks(&raw.sink, &document)?;
         let (at, evaluation) = match <[RawStream; 1]>::try_from(raw.stream) {
             Ok([stream]) => {
-                let RawStream { model, predict, max_gap, .. } = stream;
-                ("stream[0].", Evaluation { model, predict, max_gap })
+                let RawStream { model, predict, max_gap, isolate, .. } = stream;
+                ("stream[0].", Evaluation { model, predict, max_gap, isolate: isolate.0 })
             }
-            Err(_) => ("", Evaluation { model: raw.model, predict: raw.predict, max_gap: MAX_GAP }),
+            Err(_) => {
+                let RawEvaluation { model, predict, .. } = raw;
+                ("", Evaluation { model, predict, ..Evaluation::default() })
+            }
         };
         let error = |key: &str, fault: &str| Err(document.error_at(&format!("{at}{key}"), fault));
         if evaluation.max_gap.0.is_zero() {
             return error("max_gap", NO_GAP);
+        }
+        if let Some(Err((key, fault))) = evaluation.isolate.as_ref().map(Isolation::check) {
+            return error(&format!("isolate.{key}"), &fault);
         }
         if evaluation.model.threads == 0 {
             return error("model.threads", "0 threads; expected 1 or more");
@@ -225,6 +265,8 @@ impl Config {
             accuracy: raw.accuracy,
             state: raw.state,
             control: raw.control,
+            status: raw.status,
+            watchdog: raw.watchdog,
             document,
         };
         if config.streams.is_empty() {
@@ -238,12 +280,18 @@ impl Config {
             ("calibrate", calibrated),
             ("accuracy", config.accuracy.check()),
             ("control", config.control.check()),
+            ("status", config.status.check()),
         ] {
             outcome.map_err(|(key, fault)| config.error_at(&format!("{table}.{key}"), fault))?;
         }
         if config.state.every.0.is_zero() {
             let fault = "a recovery point of zero; expected a longer time, such as \"60 s\"";
             return Err(config.error_at("state.every", fault));
+        }
+        config.streams.iter().for_each(|stream| stream.source.keep_secrets());
+        if config.watchdog.patience.0.is_zero() {
+            let fault = "no patience at all; expected a longer time, such as \"30 s\"";
+            return Err(config.error_at("watchdog.patience", fault));
         }
         for (i, stream) in config.streams.iter().enumerate() {
             config.check_stream(i, stream)?;
@@ -272,6 +320,9 @@ impl Config {
         }
         if stream.max_gap.0.is_zero() {
             return at("max_gap", NO_GAP.into());
+        }
+        if let Some(Err((key, fault))) = stream.source.isolate.as_ref().map(Isolation::check) {
+            return at(&format!("isolate.{key}"), fault);
         }
         if stream.model.threads == 0 {
             return at("model.threads", "0 threads; expected 1 or more".into());
@@ -311,7 +362,7 @@ impl From<RawStream> for StreamConfig {
     fn from(raw: RawStream) -> Self {
         StreamConfig {
             name: raw.name,
-            source: raw.source,
+            source: SourceSpec { isolate: raw.isolate.0, ..raw.source },
             labels: raw.labels,
             max_gap: raw.max_gap,
             model: raw.model,

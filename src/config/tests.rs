@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
+use crate::control::StatusOptions;
 
 struct File {
     folder: tempfile::TempDir,
@@ -279,7 +280,10 @@ fn the_documentation_lists_every_key_with_its_default() {
         ("accuracy", "[accuracy]"),
         ("state", "[state]"),
         ("control", "[control]"),
+        ("status", "[status]"),
+        ("watchdog", "[watchdog]"),
         ("stream.labels", "[stream.labels]"),
+        ("stream.isolate", "[stream.isolate]"),
         ("sink", "[[sink]]"),
     ] {
         keys.extend(keys_of(header).iter().map(|key| format!("{prefix}.{key}")));
@@ -296,6 +300,8 @@ fn the_documentation_lists_every_key_with_its_default() {
         of("accuracy", toml::Value::try_from(AccuracyOptions::default()).unwrap()),
         of("state", toml::Value::try_from(StateOptions::default()).unwrap()),
         of("control", toml::Value::try_from(ControlOptions::default()).unwrap()),
+        of("status", toml::Value::try_from(StatusOptions::default()).unwrap()),
+        of("watchdog", toml::Value::try_from(WatchdogOptions::default()).unwrap()),
     ]);
     let labels = [
         ("offset".into(), 0.0.into()),
@@ -310,6 +316,7 @@ fn the_documentation_lists_every_key_with_its_default() {
             [
                 ("max_gap".into(), MAX_GAP.to_string().into()),
                 ("labels".into(), toml::Value::Table(labels.into_iter().collect())),
+                ("isolate".into(), toml::Value::try_from(Isolation::default()).unwrap()),
             ]
             .into_iter()
             .collect(),
@@ -423,4 +430,25 @@ fn labels_are_a_path_or_a_table() {
     assert!(labels.map.as_ref().unwrap().is_absolute());
     assert_eq!(labels.read.format, Some(crate::label::Format::Elan));
     assert_eq!((labels.read.tier.as_deref(), labels.read.offset), (Some("gloss"), -2.0));
+}
+
+#[test]
+fn isolate_is_a_word_or_a_table() {
+    let of = |rest: &str| load(rest).unwrap().streams[0].source.isolate.clone();
+    assert_eq!(of(""), None);
+    assert_eq!(of("isolate = false\n"), None);
+    assert_eq!(of("isolate = true\n"), Some(Isolation::default()));
+    let table = of("isolate = { strict = true, devices = [\"/dev/dri\"] }\n").unwrap();
+    assert_eq!((table.strict, table.devices), (true, vec![Path::new("/dev/dri").to_owned()]));
+    for (text, why) in [
+        ("isolate = \"strict\"\n", "true, false or a table"),
+        ("isolate = { memory = 5 }\n", "isolate.memory"),
+        ("isolate = { read = [\"a\"] }\n", "isolate.read"),
+        ("isolate = { strikt = true }\n", "write \"strict\""),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    let own = evaluation(&format!("{STREAM}isolate = true\n")).unwrap();
+    assert_eq!(own.isolate, Some(Isolation::default()));
 }

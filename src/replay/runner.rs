@@ -19,6 +19,7 @@ use crate::report::store::{Store, Truth};
 use crate::session::ModelFacts;
 use crate::sink::Sinks;
 use crate::stop::Stop;
+use crate::video::isolate::Isolation;
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Options {
     pub views: Views,
     /// The longest forward step of presentation times within one clip.
     pub max_gap: Duration,
+    /// Decode each recording in a process of its own, held so.
+    pub isolate: Option<Isolation>,
     /// Videos at once, at least 1.
     pub jobs: usize,
     /// Where sampled frames are kept for later runs, and how many bytes of them.
@@ -93,6 +96,7 @@ pub fn run(
         predict: options.predict(),
         views: options.views,
         max_gap: options.max_gap,
+        isolate: options.isolate.clone(),
         cache: match &options.cache {
             Some((folder, limit)) => Some(Arc::new(Cache::open(folder, *limit)?)),
             None => None,

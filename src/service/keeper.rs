@@ -2,9 +2,7 @@
 //! not hold up a model.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -13,69 +11,76 @@ use super::state::StateFile;
 use crate::error::{Error, Result};
 use crate::session::{Keeper, Learned};
 
-/// How long the end waits for a disk that hangs: what was saved before is whole.
-const GRACE: Duration = Duration::from_secs(1);
-/// From one look to the next whether it is done.
-const LOOK: Duration = Duration::from_millis(5);
+/// States that may wait for the disk: of this many streams one that is behind, and
+/// the last. One more is left out, the next will do.
+const WAITING: usize = 2 * 32;
 
-/// The one thread that writes the states of all streams.
-pub struct Keep {
-    jobs: Option<Sender<(StateFile, Learned)>>,
-    thread: Option<JoinHandle<()>>,
-    /// It was said that the disk is behind.
-    behind: Arc<AtomicBool>,
+enum Work {
+    Save(StateFile, Learned),
+    End,
 }
 
+/// The one thread that writes the states of all streams.
+pub(super) struct Keep {
+    work: Sender<Work>,
+    /// Closed when the thread has ended.
+    ended: Receiver<()>,
+}
+
+/// Makes [`Keeper`]s.
+#[derive(Clone)]
+pub(super) struct Keeps(Sender<Work>);
+
 impl Keep {
-    /// Starts it for so many streams.
+    /// Starts it.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(streams: usize) -> Result<Keep> {
-        // One that waits and the last of each; one more is left out, the next will do.
-        let (jobs, work) = bounded(2 * streams.max(1));
-        let behind = Arc::new(AtomicBool::new(false));
-        let told = behind.clone();
-        let thread = thread::Builder::new()
+    pub fn start() -> Result<Keep> {
+        let (work, waiting) = bounded(WAITING);
+        let (alive, ended) = bounded(0);
+        let save = move || {
+            let _alive: Sender<()> = alive;
+            save_all(&waiting);
+        };
+        thread::Builder::new()
             .name("state".into())
-            .spawn(move || save_all(&work, &told))
+            .spawn(save)
             .map_err(|error| Error::unavailable("starting the thread that keeps states", error))?;
-        Ok(Keep { jobs: Some(jobs), thread: Some(thread), behind })
+        Ok(Keep { work, ended })
     }
 
+    /// What streams need of it.
+    pub fn keeps(&self) -> Keeps {
+        Keeps(self.work.clone())
+    }
+
+    /// Waits until all that was given so far is on the disk, at most `patience`.
+    /// Whether it is.
+    pub fn finish(self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let left = || until.saturating_duration_since(Instant::now());
+        // A stream that hangs holds its keeper: that the others are gone is no sign.
+        self.work.send_timeout(Work::End, left()).is_ok()
+            && !self.ended.recv_timeout(left()).is_err_and(|error| error.is_timeout())
+    }
+}
+
+impl Keeps {
     /// Who keeps the state of `stream` in `folder`, for the model with this hash.
-    pub fn of(&self, folder: &Path, stream: &str, model_sha256: &str) -> Option<Box<dyn Keeper>> {
-        let (jobs, behind) = (self.jobs.clone()?, self.behind.clone());
+    pub fn of(&self, folder: &Path, stream: &str, model_sha256: &str) -> Box<dyn Keeper> {
         let file = StateFile::new(folder, stream, model_sha256);
-        Some(Box::new(StreamKeeper { file, jobs, behind }))
+        Box::new(StreamKeeper { file, work: self.0.clone() })
     }
 }
 
-/// Waits until all that was given is on the disk, but not for one that hangs. Every
-/// [`Keeper`] must be gone.
-impl Drop for Keep {
-    fn drop(&mut self) {
-        self.jobs = None;
-        let Some(thread) = self.thread.take() else { return };
-        let begun = Instant::now();
-        while !thread.is_finished() {
-            if begun.elapsed() >= GRACE {
-                log::error!("the disk hangs: what was learned last is not kept");
-                return;
-            }
-            thread::sleep(LOOK);
-        }
-        // It panics as little as the rest; what it wrote is whole either way.
-        let _ = thread.join();
-    }
-}
-
-fn save_all(work: &Receiver<(StateFile, Learned)>, behind: &AtomicBool) {
+fn save_all(work: &Receiver<Work>) {
     let mut failing = false;
-    for (file, learned) in work {
+    for work in work {
+        let Work::Save(file, learned) = work else { return };
         match file.save(&learned) {
             Ok(()) => {
-                if std::mem::take(&mut failing) | behind.swap(false, Ordering::Relaxed) {
+                if std::mem::take(&mut failing) {
                     log::warn!("what is learned is kept again");
                 }
             }
@@ -91,8 +96,7 @@ fn save_all(work: &Receiver<(StateFile, Learned)>, behind: &AtomicBool) {
 
 struct StreamKeeper {
     file: StateFile,
-    jobs: Sender<(StateFile, Learned)>,
-    behind: Arc<AtomicBool>,
+    work: Sender<Work>,
 }
 
 impl Keeper for StreamKeeper {
@@ -101,12 +105,10 @@ impl Keeper for StreamKeeper {
     }
 
     fn keep(&mut self, learned: Learned) {
-        match self.jobs.try_send((self.file.clone(), learned)) {
+        match self.work.try_send(Work::Save(self.file.clone(), learned)) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => {
-                if !self.behind.swap(true, Ordering::Relaxed) {
-                    log::warn!("the disk is slow: a state was not kept; the next one will be");
-                }
+                log::warn!("the disk is slow: a state was not kept; the next one will be");
             }
         }
     }

@@ -1,11 +1,23 @@
-//! What systemd is told (`Type=notify`, sd_notify(3)). Without systemd, nothing
-//! happens.
+//! What systemd is told (`Type=notify` and `Type=notify-reload`, sd_notify(3)).
+//! Without systemd, nothing happens.
+
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Every stream was started, or has failed.
+/// Every stream was started, or has failed; or what was asked for by a reload is
+/// done, well or not.
 pub(super) fn ready() {
     send(&[NotifyState::Ready]);
+}
+
+/// The configuration is read again.
+pub(super) fn reloading() {
+    // Without its time, systemd would not know to which reload it belongs.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => log::debug!("telling systemd: {error}"),
+    }
 }
 
 /// The end has begun.
@@ -16,6 +28,22 @@ pub(super) fn stopping() {
 /// One line for `systemctl status`.
 pub(super) fn status(text: &str) {
     send(&[NotifyState::Status(text)]);
+}
+
+/// What is being done now may take this much longer.
+pub(super) fn extend(by: Duration) {
+    let by = u32::try_from(by.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::ExtendTimeoutUsec(by)]);
+}
+
+/// All is well.
+pub(super) fn feed() {
+    send(&[NotifyState::Watchdog]);
+}
+
+/// How often [`feed`] is expected, if it is.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
 }
 
 fn send(states: &[NotifyState<'_>]) {

@@ -58,18 +58,23 @@ pub fn frames_after(reset: Reset, start: f64, count: u32, rate: f64) -> Vec<Step
 
 /// A source that follows a script and then ends.
 pub struct Source {
-    steps: std::vec::IntoIter<Step>,
+    steps: Box<dyn Iterator<Item = Step> + Send>,
     live: bool,
     stop: Stop,
 }
 
 impl Source {
     pub fn recording(steps: Vec<Step>) -> Self {
-        Source { steps: steps.into_iter(), live: false, stop: Stop::default() }
+        Source { steps: Box::new(steps.into_iter()), live: false, stop: Stop::default() }
     }
 
     pub fn live(steps: Vec<Step>) -> Self {
         Source { live: true, ..Source::recording(steps) }
+    }
+
+    /// Live, for as long as there are steps.
+    pub fn endless(steps: impl Iterator<Item = Step> + Send + 'static) -> Self {
+        Source { steps: Box::new(steps), ..Source::live(Vec::new()) }
     }
 }
 
