@@ -18,11 +18,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a sender still waits once it is asked to end.
 const LAST_WAIT: Duration = Duration::from_millis(500);
-/// How long the end waits for what is still on its way, once everything was asked
-/// to end, and where nobody asked.
-const GRACE: Duration = Duration::from_secs(1);
-const UNASKED_GRACE: Duration = Duration::from_secs(30);
-
 /// Why a line did not arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -287,15 +282,13 @@ impl<T> Outbox<T> {
         self.0.work.notify_all();
     }
 
-    /// Waits until all is written, for a time that is bounded and short once
-    /// `over` was asked; `asked` is when that was noticed. What does not get
+    /// Waits until all is written, but not beyond `until`. What does not get
     /// through is counted as lost.
-    pub fn ended(&self, over: &Stop, begun: Instant, asked: &mut Option<Instant>) {
+    pub fn ended(&self, until: Instant) {
         self.end();
         let mut state = self.0.lock();
         while state.phase == Phase::Open {
-            let late = over.asked() && asked.get_or_insert_with(Instant::now).elapsed() >= GRACE;
-            if late || begun.elapsed() >= UNASKED_GRACE {
+            if Instant::now() >= until {
                 // Its thread hangs in a system call; the process ends without it.
                 let left = state.waiting.len() as u64 + u64::from(state.in_hand) + state.held;
                 state.lost += left;

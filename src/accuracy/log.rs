@@ -18,6 +18,8 @@ use crate::stop::Stop;
 pub const EXTENSION: &str = ".accuracy.jsonl";
 /// Bytes of lines that may wait for a disk.
 const WAITING: usize = 256 << 10;
+/// How long the end of a stream waits for them.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Writes lines, whole or not at all, into a file that is rotated and bounded, on a
 /// thread of its own: a disk that hangs holds up nobody.
@@ -95,9 +97,7 @@ impl AccuracyLog {
 /// Waits a moment for what is still on its way.
 impl Drop for AccuracyLog {
     fn drop(&mut self) {
-        let over = Stop::default();
-        over.ask();
-        self.outbox.ended(&over, Instant::now(), &mut None);
+        self.outbox.ended(Instant::now() + GRACE);
     }
 }
 

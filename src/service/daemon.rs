@@ -132,13 +132,14 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
         log::error!("the disk did not take all that was learned in time");
     }
     drop((control, door, board));
+    let summaries = fleet.summaries();
     // What waits is written, and the live view ends its last line, before the log
     // goes on.
-    common.sinks.finish(&common.stop);
-    let summaries = fleet.summaries();
+    let sinks = common.sinks;
+    sinks.finish(ending.map_or(UNHURRIED, |ending| ending.left_for_sinks()));
     summaries.iter().for_each(|summary| log::info!("{summary}"));
     tell.iter().for_each(|text| log::info!("{text}"));
-    for sink in common.sinks.standing().iter().filter(|sink| sink.lost > 0) {
+    for sink in sinks.standing().iter().filter(|sink| sink.lost > 0) {
         log::warn!("{} lines were lost on their way to {}", sink.lost, sink.name);
     }
     if let Some(path) = &options.summary {

@@ -9,7 +9,10 @@ const ALL: Duration = Duration::from_millis(4_800);
 /// In which streams must have ended; the rest is for state files and summaries.
 const STREAMS: Duration = Duration::from_millis(3_200);
 /// In which states must be on the disk.
-const STATES: Duration = Duration::from_millis(4_300);
+const STATES: Duration = Duration::from_millis(4_000);
+/// In which sinks must have taken what still waits for them, and how long they have.
+const SINKS: Duration = Duration::from_millis(4_600);
+const SINKS_MOST: Duration = Duration::from_secs(1);
 
 /// The deadlines of an end that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -48,5 +51,10 @@ impl Ending {
     /// How long the disk still has.
     pub fn left_for_states(&self) -> Duration {
         STATES.saturating_sub(self.begun.elapsed())
+    }
+
+    /// How long the sinks still have.
+    pub fn left_for_sinks(&self) -> Duration {
+        SINKS.saturating_sub(self.begun.elapsed()).min(SINKS_MOST)
     }
 }

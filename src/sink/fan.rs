@@ -90,13 +90,13 @@ impl Sinks {
         self.0.iter().for_each(Outbox::settle);
     }
 
-    /// Ends the sinks: what waits is written, and what is held back let out. One
-    /// that hangs is waited for 30 s, or for 1 s once `over` is asked; what it was
-    /// still given is then lost, and counted. Nothing may be written after this.
-    pub fn finish(&self, over: &Stop) {
+    /// Ends the sinks: what waits is written, and what is held back let out. Of one
+    /// that hangs for longer than `patience`, what it was still given is lost, and
+    /// counted. Nothing may be written after this.
+    pub fn finish(&self, patience: Duration) {
         self.0.iter().for_each(Outbox::end);
-        let (begun, mut asked) = (Instant::now(), None);
-        self.0.iter().for_each(|outbox| outbox.ended(over, begun, &mut asked));
+        let until = Instant::now() + patience;
+        self.0.iter().for_each(|outbox| outbox.ended(until));
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
             done.recv_timeout(Duration::from_secs(60)).expect("it ends");
         });
         // Neither does the end wait for ever, and what is lost is counted.
-        sinks.finish(&stop);
+        sinks.finish(Duration::from_millis(300));
         assert_eq!(sinks.lost(), 1);
         a.hang(false);
     }
@@ -316,7 +316,7 @@ mod tests {
         for k in 0..100 {
             sinks.write(Record::Event(&event(&k.to_string())), Patience::None);
         }
-        sinks.finish(&Stop::default());
+        sinks.finish(Duration::from_secs(60));
         assert_eq!((a.given().len(), sinks.lost()), (100, 0));
         assert_eq!(sinks.flow(), Flow::Closed);
     }
