@@ -242,11 +242,12 @@ fn a_killed_decoder_ends_its_recording_and_nothing_else() {
     let mut daemon = Daemon::start(&config, &["--for", "600 s"]);
     daemon.prediction("gate");
     signal(daemon.decoder(), "SEGV");
+    let pid = daemon.child.id();
+    wait_until("a burial", || decoders(pid).is_empty());
     // The other one goes on, for as long as we look.
     for _ in 0..30 {
         daemon.prediction("yard");
     }
-    assert!(decoders(daemon.child.id()).is_empty(), "it is buried");
     signal(daemon.child.id() as i32, "TERM");
     let (output, _) = daemon.end();
     let said = said(&output);
