@@ -6,12 +6,14 @@
 set -euo pipefail
 
 bin=$(realpath "${1:-target/release}")/kinewatch
-seconds=${SECONDS_OF_VIDEO:-60}
+frames=$((30 * ${SECONDS_OF_VIDEO:-60}))
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-"$bin" -q synth --seed 7 --seconds "$seconds" --size 1280x720 --fps 30 -o a.mkv
+gst-launch-1.0 -q videotestsrc pattern=ball num-buffers=$frames \
+	! video/x-raw,format=I420,width=1280,height=720,framerate=30/1 \
+	! x264enc speed-preset=veryfast ! matroskamux ! filesink location=a.mkv
 for isolate in false true; do
 	cat >"$isolate.toml" <<-TOML
 		[[stream]]
