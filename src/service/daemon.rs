@@ -143,7 +143,7 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
         log::warn!("{} lines were lost on their way to {}", sink.lost, sink.name);
     }
     if let Some(path) = &options.summary {
-        write_summary(path, &summaries, &common.sinks)?;
+        write_summary(path, &summaries, &sinks)?;
     }
     Ok(summaries)
 }
