@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -417,7 +416,7 @@ fn shared(len: u64) -> rustix::io::Result<File> {
     let memory = memfd_create("kinewatch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     ftruncate(&memory, len)?;
     fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(File::from(OwnedFd::from(memory)))
+    Ok(File::from(memory))
 }
 
 /// The process need not know the folder that we run in.
