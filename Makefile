@@ -28,7 +28,7 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills replay-profile replay-memory torture torture-source install uninstall clean fuzz
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-systemd write-volume replay-profile replay-memory install uninstall clean fuzz deny audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,11 +69,24 @@ soak: setup ## a replay that is killed at random twenty times, and ends as if un
 kills: setup ## a daemon killed a thousand times as it keeps its state
 	@KINEWATCH_KILLS=1000 $(CARGO) test --release --locked --test live a_kill_at_any_moment -- --nocapture
 
-torture: torture-source ## what breaks cameras, networks, disks and processes, for hours
+torture-systemd: build ## the unit under a real systemd: watchdog, restart, reload (needs root)
+	@KINEWATCH_BUNDLE=$(abspath $(TARGET_DIR))/torture-systemd/hangs \
+		$(CARGO) test --release --locked --test service -- --ignored --exact a_bundle_that_hangs
+	@scripts/torture-systemd.sh $(abspath $(TARGET_DIR)) $(abspath $(TARGET_DIR))/torture-systemd/hangs
+
+torture: torture-source torture-hostile torture-disk torture-systemd ## what breaks cameras, networks, disks and processes, for hours
 
 torture-source: setup ## 1,000 reconnects and 200 faults of a real RTSP server
 	@KINEWATCH_RECONNECTS=1000 $(CARGO) test --release --locked --test supervisor reconnects_leak -- --nocapture
 	@KINEWATCH_FAULTS=200 $(CARGO) test --release --locked --test supervisor random_faults -- --nocapture
+
+torture-disk: setup ## every fault of a disk ten times, and a daemon killed 200 times as it writes
+	@for n in 1 2 3 4 5 6 7 8 9 10; do \
+	  $(CARGO) test --release --locked --test disk -- --nocapture --skip killed_at_random || exit 1; done
+	@KINEWATCH_KILLS=200 $(CARGO) test --release --locked --test disk killed_at_random -- --nocapture
+
+write-volume: build ## what a daemon writes to a memory card in an hour (15 minutes)
+	@scripts/write-volume.sh $(RELEASE) 900
 
 replay-profile: build ## where a replay's processor time goes (needs perf)
 	@scripts/replay-profile.sh $(RELEASE)
@@ -81,8 +94,22 @@ replay-profile: build ## where a replay's processor time goes (needs perf)
 replay-memory: build ## a replay's memory over 50 videos and over 1000
 	@scripts/replay-memory.sh $(RELEASE)
 
-fuzz: setup ## a million broken label files: no reader may panic
+fuzz: setup ## a million broken label files, 20,000 broken bundles, configurations and states
 	@$(CARGO) test --release --locked --test labels -- --ignored --nocapture
+	@KINEWATCH_FUZZ=20000 $(CARGO) test --release --locked --test hostile no_ -- --nocapture
+
+torture-hostile: setup fuzz ## `make fuzz`, and 10,000 broken recordings (KINEWATCH_BROKEN=N)
+	@$(CARGO) test --release --locked --test broken_media -- --ignored --nocapture ten_thousand
+
+deny: ## licences, sources and duplicates of every crate (installs cargo-deny)
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	@$(CARGO) deny --locked check licenses bans sources
+
+audit: ## known vulnerabilities in every crate (installs cargo-deny and cargo-audit; asks rustsec.org's database)
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	@$(CARGO) audit --version >/dev/null 2>&1 || $(CARGO) install cargo-audit --locked
+	@$(CARGO) deny --locked check advisories
+	@$(CARGO) audit --deny warnings
 
 # Not `install: build`: `sudo make install` must build nothing as root.
 install: ## put what `make build` built under $(DESTDIR)$(PREFIX)

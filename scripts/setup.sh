@@ -13,6 +13,7 @@ readonly GST_NEEDED=1.20
 readonly PROBES="
 bin cc                                     | build-essential
 bin make                                   | build-essential
+bin openssl                                | openssl
 bin pkg-config                             | pkg-config
 pc  gstreamer-1.0                          | libgstreamer1.0-dev
 pc  gstreamer-app-1.0                      | libgstreamer-plugins-base1.0-dev

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::secret;
+
 /// Which hand the fault lies in; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -16,7 +18,7 @@ pub enum Kind {
     Internal,
 }
 
-/// What went wrong, as a person reads it:
+/// What went wrong, without secrets, as a person reads it:
 /// `opening video "a.mp4": not a video file (text/plain). Remedy: …`.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -33,7 +35,8 @@ impl Error {
     /// `doing` says what was being done and to what (`opening video "a.mp4"`);
     /// `fault` says what stood in the way.
     pub fn new(kind: Kind, doing: impl Into<String>, fault: impl fmt::Display) -> Self {
-        Error { kind, doing: doing.into(), fault: fault.to_string(), remedy: None }
+        let fault = secret::hidden(fault.to_string());
+        Error { kind, doing: secret::hidden(doing.into()), fault, remedy: None }
     }
 
     /// [`Kind::Config`].
@@ -59,13 +62,18 @@ impl Error {
     /// Adds what the reader can do about it, as one sentence without its full stop.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = Some(remedy.into());
+        self.remedy = Some(secret::hidden(remedy.into()));
         self
     }
 
     /// Whose hand the fault lies in.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What was being done, what stood in the way, and what can be done about it.
+    pub fn parts(&self) -> (&str, &str, Option<&str>) {
+        (&self.doing, &self.fault, self.remedy.as_deref())
     }
 
     /// The process exit code that this error asks for: 2 for a bad command line

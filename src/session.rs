@@ -9,9 +9,10 @@
 mod calibration;
 mod learned;
 mod learner;
+mod pacing;
+mod pulse;
 mod queue;
 mod scorer;
-mod stamp;
 mod standing;
 mod summary;
 mod waiting;
@@ -30,16 +31,18 @@ use crate::error::{Error, Result};
 use crate::label::{ClipTime, Truths};
 use crate::model::{Bundle, Classifier, Mode, Output, Task};
 use crate::predict::{Drift, Moment, PredictOptions, Predictor};
-use crate::sink::{Flow, Record, Sinks};
+use crate::sink::{Flow, Patience, Record, Sinks};
+pub use crate::stamp::rfc3339;
 use crate::stop::Stop;
 use crate::video::{Health, Next, Reset};
 use calibration::Calibration;
 pub use learned::{Keeper, Learned};
 pub use learner::Keeping;
 use learner::Learner;
-use queue::{Consumer, Overflow, Producer, queue};
+use pacing::{Pacing, Turn};
+pub use pulse::{Part, Pulse};
+use queue::{Consumer, Overflow, Producer, Slot, queue};
 use scorer::Scorer;
-pub use stamp::rfc3339;
 pub use standing::Standing;
 pub use summary::{Score, Scores, Summary};
 use waiting::Waiting;
@@ -81,10 +84,14 @@ pub struct Progress {
     pub predictions: AtomicU64,
     /// Predictions left out because the model could not keep up.
     pub skipped: AtomicU64,
+    /// How often the clip was begun anew after the start.
+    pub resets: AtomicU64,
     /// How right it has been.
     pub standing: Arc<Standing>,
-    /// How its source is doing.
+    /// How the source is doing; its supervisor writes it.
     pub health: Health,
+    /// What the session is at.
+    pub pulse: Pulse,
 }
 
 /// All that the model said about one clip.
@@ -153,6 +160,10 @@ impl Session {
         let mut summary = Summary::new(&self.name);
         let warm_up = self.classifier.warm_up().max(1) as u64;
         let labelled = self.truths.is_some();
+        let live = self.source.live();
+        if let (Some(log), false) = (&mut self.log, live) {
+            log.wait_until(self.stop.clone());
+        }
         let mut learner = self.learner();
         learner.begin(&self.name);
         let (producer, consumer) = self.queue();
@@ -177,9 +188,14 @@ impl Session {
             clip: Duration::from_secs_f64(
                 (self.model.input.frames.max(1) - 1) as f64 / self.model.input.rate,
             ),
-            live: consumer.live,
-            // Between two of a strided model's outputs there is nothing to predict.
-            hop: self.predict.hop.next_multiple_of(self.classifier.stride().max(1)),
+            pacing: Pacing::new(
+                warm_up,
+                // Between two of a strided model's outputs there is nothing to predict.
+                self.predict.hop.next_multiple_of(self.classifier.stride().max(1)),
+                self.predict.most_hop(),
+                consumer.live && !self.classifier.needs_every_frame(),
+            ),
+            raised: false,
             name: self.name,
             classifier: self.classifier,
             consumer,
@@ -275,7 +291,7 @@ impl Session {
         let (capacity, overflow) = match (live, self.classifier.needs_every_frame()) {
             (false, _) => (4, Overflow::Wait),
             // The ring can begin anew from a full queue.
-            (true, false) => (warm_up.max(self.predict.hop + 2) + 2, Overflow::DropOldest),
+            (true, false) => (warm_up.max(self.predict.most_hop() + 2) + 2, Overflow::DropOldest),
             // Dropping one frame costs the whole state, so many go at once: then
             // a model at half the stream's speed still predicts half the time.
             (true, true) => ((2 * warm_up).max(8), Overflow::DropAll),
@@ -330,6 +346,7 @@ impl Feeder {
                 break;
             }
             self.progress.frames.fetch_add(1, Ordering::Relaxed);
+            self.progress.pulse.framed();
             // Only now: waiting for a frame with a buffer in hand would drop a
             // live stream's oldest frame too early.
             let Some(mut slot) = self.producer.slot() else { break };
@@ -355,8 +372,9 @@ struct Runner {
     clock: Arc<dyn Clock>,
     stop: Stop,
     progress: Arc<Progress>,
-    live: bool,
-    hop: usize,
+    pacing: Pacing,
+    /// Whether the hop was ever raised.
+    raised: bool,
     /// From the first to the last frame of a clip.
     clip: Duration,
     /// Frames pushed since the model was emptied.
@@ -372,15 +390,20 @@ struct Runner {
 impl Runner {
     fn run(&mut self, summary: &mut Summary) -> Result<()> {
         let outcome = self.take_all(summary);
+        if self.progress.pulse.is_abandoned() {
+            // Another has this stream's place: nothing of this one may be kept.
+            return outcome;
+        }
+        self.progress.pulse.turn(Part::Sink);
         self.predictor.finish();
         self.write_events(summary);
-        self.learner.finish(&stamp::rfc3339(self.clock.wall()));
+        self.learner.finish(&rfc3339(self.clock.wall()));
+        self.progress.pulse.turn(Part::Rest);
         outcome
     }
 
     fn take_all(&mut self, summary: &mut Summary) -> Result<()> {
-        let warm_up = self.classifier.warm_up().max(1) as u64;
-        while let Some(slot) = self.consumer.next() {
+        while let Some(slot) = self.next_slot() {
             if self.stop.asked() {
                 break;
             }
@@ -391,7 +414,7 @@ impl Runner {
                 other => other,
             };
             if lost > 0 {
-                self.skip(self.due_among(warm_up, lost), summary);
+                self.skip(self.pacing.among(self.since_reset, lost), summary);
             }
             if let Some(reset) = reset {
                 self.begin_anew(reset, slot.frame.t, summary);
@@ -401,21 +424,18 @@ impl Runner {
             summary.frames += 1;
             summary.seconds = slot.frame.t.as_secs_f64();
 
-            let mut due = is_due(self.since_reset, warm_up, self.hop);
-            // Frames keep coming in while the model runs. One in hand is how a
-            // network delivers them; more than a hop is overload.
-            if due
-                && self.live
-                && !self.classifier.needs_every_frame()
-                && self.consumer.waiting() > self.hop
-            {
-                due = false;
+            let turn = self.take_turn();
+            if turn == Turn::Skip {
                 self.skip(1, summary);
             }
+            let due = turn == Turn::Predict;
             let (newest, arrived) = (slot.frame.t, slot.frame.arrived);
             let delay = self.classifier.delay();
             let logits = self.classifier.push(&slot.frame.tensor, due);
             self.consumer.give_back(slot);
+            if self.progress.pulse.is_abandoned() {
+                break;
+            }
             let logits = logits.map(|logits| logits.filter(|_| due)).and_then(|logits| {
                 logits.map_or(Ok(()), |logits| self.predictor.check(logits))?;
                 Ok(logits)
@@ -439,12 +459,12 @@ impl Runner {
                 t,
                 start: t.saturating_sub(self.clip),
                 delay,
-                at: stamp::rfc3339(self.clock.wall()),
+                at: rfc3339(self.clock.wall()),
                 latency: self.clock.instant().saturating_duration_since(arrived),
                 skipped: std::mem::take(&mut self.pending_skipped),
                 reset: self.pending_reset.take(),
             };
-            let start = moment.start;
+            let (start, latency) = (moment.start, moment.latency);
             self.learner.calibration.predict(logits);
             let calibration = &self.learner.calibration;
             let mut prediction = self.predictor.take(calibration.probabilities(), moment);
@@ -463,13 +483,16 @@ impl Runner {
                 prediction.truth = Some(self.learner.truth_at(&clip));
                 prediction.clip_top1 = self.learner.scorer.clip_top1();
             }
+            self.pacing.made(self.consumer.waiting());
             summary.predictions += 1;
             self.progress.predictions.fetch_add(1, Ordering::Relaxed);
-            let flow = self.sinks.write(Record::Prediction(&prediction));
+            self.progress.pulse.predicted(latency);
+            self.progress.pulse.turn(Part::Sink);
+            let flow = self.tell(Record::Prediction(&prediction));
             self.write_events(summary);
             self.write_alarms(&alarms);
             let now = self.clock.instant();
-            self.learner.note(clip.t, now, || stamp::rfc3339(self.clock.wall()));
+            self.learner.note(clip.t, now, || rfc3339(self.clock.wall()));
             match flow {
                 Flow::Go => {}
                 Flow::Closed => {
@@ -477,6 +500,7 @@ impl Runner {
                     break;
                 }
                 Flow::Failed => {
+                    summary.closed = true;
                     let doing = format!("writing the predictions of stream \"{}\"", self.name);
                     return Err(Error::internal(doing, "no sink is left")
                         .remedy("see the log above for what became of each"));
@@ -484,6 +508,15 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// Waits for the next frame.
+    fn next_slot(&self) -> Option<Slot> {
+        let pulse = &self.progress.pulse;
+        pulse.turn(Part::Rest);
+        let slot = self.consumer.next()?;
+        pulse.turn(Part::Model);
+        Some(slot)
     }
 
     /// Empties the model, the smoothing and the events.
@@ -503,32 +536,53 @@ impl Runner {
                 }
             );
             summary.resets += 1;
+            self.progress.resets.fetch_add(1, Ordering::Relaxed);
         }
+        self.progress.pulse.began();
         self.classifier.reset();
         self.predictor.reset();
         self.write_events(summary);
         self.since_reset = 0;
+        self.pacing.reset();
         self.predicted = false;
         self.pending_reset = Some(reset);
     }
 
-    /// How many predictions the next `lost` frames would have brought.
-    fn due_among(&self, warm_up: u64, lost: u64) -> u64 {
-        let range = self.since_reset + 1..=self.since_reset + lost;
-        range.filter(|&k| self.since_reset >= warm_up && is_due(k, warm_up, self.hop)).count()
-            as u64
+    /// What to do with the frame in hand.
+    fn take_turn(&mut self) -> Turn {
+        let before = self.pacing.hop();
+        let turn = self.pacing.take(self.since_reset, self.consumer.waiting());
+        let hop = self.pacing.hop();
+        if hop > before {
+            // Once is for people; load that comes and goes all day must not fill a log.
+            let level = if self.raised { log::Level::Debug } else { log::Level::Warn };
+            log::log!(
+                level,
+                "stream \"{}\": the model cannot keep up: a prediction every {hop} frames instead of {before}",
+                self.name
+            );
+            self.raised = true;
+        }
+        turn
     }
 
     fn skip(&mut self, predictions: u64, summary: &mut Summary) {
         if predictions > 0 && summary.skipped == 0 {
             log::warn!(
-                "stream \"{}\": the model cannot keep up; predictions are skipped. Remedy: a greater predict.hop, more model.threads, or a smaller model",
+                "stream \"{}\": the model cannot keep up; predictions are skipped. Remedy: a greater predict.hop or predict.max_hop, more model.threads, or a smaller model",
                 self.name
             );
         }
         summary.skipped += predictions;
         self.pending_skipped += predictions;
         self.progress.skipped.fetch_add(predictions, Ordering::Relaxed);
+    }
+
+    /// A recording waits for sinks that are behind; of a live stream they lose lines.
+    fn tell(&self, record: Record<'_>) -> Flow {
+        let patience =
+            if self.consumer.live { Patience::None } else { Patience::Until(&self.stop) };
+        self.sinks.write(record, patience)
     }
 
     /// Tells that the world has changed, in the log and to every sink.
@@ -541,17 +595,17 @@ impl Runner {
                 alarm.t,
                 alarm.text(label.map(String::as_str))
             );
-            let at = stamp::rfc3339(self.clock.wall());
+            let at = rfc3339(self.clock.wall());
             let drift = Drift::new(&self.name, alarm, label.cloned(), at);
-            self.sinks.write(Record::Drift(&drift));
+            self.tell(Record::Drift(&drift));
         }
     }
 
     fn write_events(&mut self, summary: &mut Summary) {
-        for event in self.predictor.take_events(&stamp::rfc3339(self.clock.wall())) {
+        for event in self.predictor.take_events(&rfc3339(self.clock.wall())) {
             summary.events += 1;
             // That every sink is gone is noticed at the next prediction.
-            self.sinks.write(Record::Event(&event));
+            self.tell(Record::Event(&event));
         }
     }
 }
@@ -563,10 +617,4 @@ fn names(labels: &[String], classes: &[usize]) -> Vec<String> {
 /// Seconds since 1970; a clock before that is broken and says 0.
 fn unix(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// Whether the `k`th frame since a reset (from 1) brings a prediction: the one
-/// that fills the clip, and every `hop`th after it.
-fn is_due(k: u64, warm_up: u64, hop: usize) -> bool {
-    k >= warm_up && (k - warm_up).is_multiple_of(hop as u64)
 }

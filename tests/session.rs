@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kinewatch::duration::HumanDuration;
 use kinewatch::error::{Error, Result};
@@ -178,6 +178,67 @@ fn when_a_live_stream_outruns_the_model_the_newest_clip_wins_and_skips_are_count
     let seq: Vec<u64> = field(&predictions, "seq");
     assert_eq!(seq, (0..predictions.len() as u64).collect::<Vec<_>>());
     assert!(clips.lock().unwrap().iter().all(|&frames| frames >= 4));
+}
+
+#[test]
+fn streams_that_flood_starve_no_slow_one() {
+    let (memory, sinks) = memory();
+    let done = Arc::new(AtomicBool::new(false));
+    let fast: Vec<_> = (0..3)
+        .map(|at| {
+            // Frames as fast as they are taken, and a model that computes all the time.
+            let over = done.clone();
+            let mut t = 0.0;
+            let steps = std::iter::repeat_with(move || {
+                t += 0.001;
+                Step::Frame(t, None)
+            });
+            let steps = steps.take_while(move |_| !over.load(Ordering::SeqCst));
+            let model = Model::new(4).script(|_| {
+                let until = Instant::now() + Duration::from_millis(5);
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+                Ok([0.0, 5.0, 0.0])
+            });
+            let session = session(&format!("fast {at}"), Source::endless(steps), model, &sinks);
+            std::thread::spawn(move || session.run())
+        })
+        .collect();
+    let model = Model::new(4);
+    let mut steps = Vec::new();
+    for (at, step) in frames(0.0, 24, 4.0).into_iter().enumerate() {
+        let seen = model.pushes.clone();
+        steps.push(step);
+        steps.push(Step::Until(Box::new(move || seen.load(Ordering::SeqCst) > at as u64)));
+    }
+    let slow = session("slow", Source::live(steps), model, &sinks).run();
+    done.store(true, Ordering::SeqCst);
+    assert!(fast.into_iter().map(|thread| thread.join().unwrap()).all(|s| s.predictions > 0));
+
+    assert_eq!((slow.predictions, slow.skipped, slow.resets), (21, 0, 0), "{slow}");
+    let mut latency: Vec<f64> = memory
+        .predictions()
+        .iter()
+        .filter(|line| line["stream"] == "slow")
+        .map(|line| line["latency_ms"].as_f64().unwrap())
+        .collect();
+    latency.sort_by(f64::total_cmp);
+    assert!(latency[latency.len() / 2] < 250.0, "more than a hop: {latency:?}");
+}
+
+#[test]
+fn a_hop_that_may_grow_does_so_before_predictions_are_skipped() {
+    let (memory, sinks) = memory();
+    let (steps, script) = flood(40);
+    let mut session = session("gate", Source::live(steps), Model::new(4).script(script), &sinks);
+    session.predict.max_hop = Some(64);
+    let summary = session.run();
+    assert!(summary.error.is_none(), "{:?}", summary.error);
+    assert_eq!((summary.skipped, summary.resets), (0, 0), "{summary}");
+    // 40 frames waited: the hop grew to 32 of them.
+    let times: Vec<f64> = field(&memory.predictions(), "t");
+    assert_eq!((times[0], times.len()), (0.75, 2), "{times:?}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use gstreamer::prelude::GstObjectExt;
 use kinewatch::error::Kind;
 use kinewatch::stop::Stop;
 use kinewatch::video::{
-    Colour, Frame, FrameSource, Next, Orientation, Pace, Reset, Source, SourceSpec, Transport,
-    Want, open,
+    Colour, Frame, FrameSource, Next, Orientation, Pace, Recording, Reset, Source, SourceSpec,
+    Transport, Want, open,
 };
 use support::{
     Clip, HttpServer, RtspServer, Shot, collect, collect_as, fails, first, make, play, span,

@@ -1,25 +1,33 @@
 //! The accuracy log of one stream: a file of JSON lines.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::line::Line;
 use super::options::AccuracyOptions;
 use crate::clock::Clock;
+use crate::duration::HumanDuration;
 use crate::error::Result;
 use crate::file_name::safe_name;
-use crate::rolling::{FileOptions, Rolling};
+use crate::outbox::{Cause, Outbox, Outlet, Trouble};
+use crate::rolling::{Batched, FileOptions};
+use crate::stop::Stop;
 
 /// What the names of accuracy logs end with; older files get `.1`, `.2` … after it.
 pub const EXTENSION: &str = ".accuracy.jsonl";
+/// Bytes of lines that may wait for a disk.
+const WAITING: usize = 256 << 10;
+/// How long the end of a stream waits for them.
+const GRACE: Duration = Duration::from_secs(1);
 
-/// Writes lines, whole or not at all, into a file that is rotated and bounded.
+/// Writes lines, whole or not at all, into a file that is rotated and bounded, on a
+/// thread of its own: a disk that hangs holds up nobody.
 pub struct AccuracyLog {
-    file: Rolling,
-    line: Vec<u8>,
-    lost: u64,
-    /// Lines lost since one got through.
-    burst: u64,
+    outbox: Outbox<Vec<u8>>,
+    path: PathBuf,
+    /// Lines of a recording are waited for, until this is asked.
+    patient: Option<Stop>,
 }
 
 impl AccuracyLog {
@@ -27,58 +35,91 @@ impl AccuracyLog {
     /// the stream's, in which all but letters, digits, `.`, `_` and `-` is `%XX`.
     ///
     /// # Errors
-    /// As [`Rolling::open`].
+    /// As [`Rolling::open`](crate::rolling::Rolling::open).
     pub fn open(
         folder: &Path,
         stream: &str,
         options: &AccuracyOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        let path = folder.join(format!("{}{EXTENSION}", safe_name(stream)));
         let options = FileOptions {
-            path: folder.join(format!("{}{EXTENSION}", safe_name(stream))),
-            rotate_bytes: Some(options.rotate_bytes),
-            rotate_age: None,
+            rotate_bytes: options.rotate_bytes,
+            rotate_age: options.rotate_age,
             keep: options.keep,
+            // There is one a minute.
+            flush: HumanDuration(Duration::ZERO),
+            ..FileOptions::new(&path)
         };
-        let file = Rolling::open("accuracy log", options, clock)?;
-        Ok(AccuracyLog { file, line: Vec::new(), lost: 0, burst: 0 })
+        let file = Batched::open("accuracy log", options, clock)?;
+        let name = format!("the accuracy log \"{}\"", path.display());
+        let outbox = Outbox::start(name, WAITING, Place(file));
+        Ok(AccuracyLog { outbox, path, patient: None })
     }
 
-    /// Appends a line. One that does not get through (a full disk) is counted and
-    /// ends nothing; the first of several is told in the log.
+    /// Waits from now on for a disk that is behind, as nothing of a recording may
+    /// be lost; not for long once `stop` is asked.
+    pub fn wait_until(&mut self, stop: Stop) {
+        self.patient = Some(stop);
+    }
+
+    /// Appends a line. Where the disk is full or hangs, this ends nothing: it is
+    /// tried again, and the oldest lines that wait are lost and counted.
     pub fn write(&mut self, line: &Line) {
-        self.line.clear();
-        let written = serde_json::to_writer(&mut self.line, line)
-            .map_err(std::io::Error::from)
-            .and_then(|()| {
-                self.line.push(b'\n');
-                self.file.append(&self.line)
-            });
-        let path = self.file.path().display();
-        match written {
-            Ok(()) if self.burst > 0 => {
-                log::warn!("the accuracy log \"{path}\" goes on; {} lines are lost", self.burst);
-                self.burst = 0;
-            }
-            Ok(()) => {}
-            Err(error) => {
-                if self.burst == 0 {
-                    log::warn!("the accuracy log \"{path}\" loses lines: {error}");
-                }
-                self.burst += 1;
-                self.lost += 1;
-            }
+        let mut bytes = match serde_json::to_vec(line) {
+            Ok(bytes) => bytes,
+            Err(error) => return log::warn!("a line of the accuracy log is lost: {error}"),
+        };
+        bytes.push(b'\n');
+        let weight = bytes.len();
+        let number = self.outbox.send(bytes, weight, self.patient.is_some());
+        if let Some(stop) = &self.patient {
+            self.outbox.wait(number, stop);
         }
+    }
+
+    /// Waits until all that was written is in the file.
+    pub fn settle(&self) {
+        self.outbox.settle();
     }
 
     /// Where it is written.
     pub fn path(&self) -> &Path {
-        self.file.path()
+        &self.path
     }
 
     /// Lines that did not get through.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.outbox.standing().lost
+    }
+}
+
+/// Waits a moment for what is still on its way.
+impl Drop for AccuracyLog {
+    fn drop(&mut self) {
+        self.outbox.ended(Instant::now() + GRACE);
+    }
+}
+
+/// The file at the end of the queue.
+struct Place(Batched);
+
+impl Outlet<Vec<u8>> for Place {
+    fn put(&mut self, line: &Vec<u8>) -> std::result::Result<(), Trouble> {
+        self.0.take(line)
+    }
+
+    /// Lines come at regular times: who reads them sees one that is missing.
+    fn gap(&mut self, _: u64, _: Cause) -> std::result::Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn flush(&mut self, all: bool) -> std::result::Result<Option<Duration>, Trouble> {
+        self.0.flush(all)
+    }
+
+    fn held(&self) -> u64 {
+        self.0.held()
     }
 }
 
@@ -111,6 +152,7 @@ mod tests {
         assert_eq!(b.path().parent(), Some(folder.path()));
         a.write(&line(1.0));
         a.write(&line(2.0));
+        a.settle();
         let text = fs::read_to_string(a.path()).unwrap();
         let lines: Vec<Line> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines, [line(1.0), line(2.0)]);
@@ -124,6 +166,7 @@ mod tests {
         let mut log =
             AccuracyLog::open(folder.path(), "gate", &options, Arc::new(SystemClock)).unwrap();
         (0..50).for_each(|t| log.write(&line(f64::from(t))));
+        log.settle();
         let mut names: Vec<String> = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -136,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_loses_lines_and_ends_nothing() {
+    fn a_full_disk_ends_nothing_and_gets_its_lines_later() {
         let full = Path::new("/dev/full");
         if !full.exists() {
             return;
@@ -148,10 +191,26 @@ mod tests {
             AccuracyLog::open(folder.path(), "gate", &options, Arc::new(SystemClock)).unwrap();
         log.write(&line(1.0));
         log.write(&line(2.0));
-        assert_eq!(log.lost(), 2);
         fs::remove_file(log.path()).unwrap();
         log.write(&line(3.0));
+        log.settle();
         let text = fs::read_to_string(log.path()).unwrap();
-        assert!(log.lost() == 2 && text.lines().count() == 1, "{text}");
+        assert!(log.lost() == 0 && text.lines().count() == 3, "{text}");
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_loses_the_oldest_lines_and_holds_up_nobody() {
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(full, folder.path().join("gate.accuracy.jsonl")).unwrap();
+        let options = AccuracyOptions::default();
+        let mut log =
+            AccuracyLog::open(folder.path(), "gate", &options, Arc::new(SystemClock)).unwrap();
+        (0..2000).for_each(|t| log.write(&line(f64::from(t))));
+        let lost = log.lost();
+        assert!(lost > 1000, "{lost}");
     }
 }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::HumanDuration;
-use crate::rolling::FileOptions;
 
 /// What is logged of how right a stream is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +21,8 @@ pub struct AccuracyOptions {
     pub window: HumanDuration,
     /// A new file is begun before this one grows beyond this many bytes.
     pub rotate_bytes: u64,
+    /// A new file is begun when this one is this old.
+    pub rotate_age: HumanDuration,
     /// How many files are kept besides the current one.
     pub keep: usize,
     /// The k of every top-k accuracy; those beyond the number of classes are
@@ -39,7 +40,8 @@ impl Default for AccuracyOptions {
             interval: HumanDuration::seconds(60),
             window: HumanDuration::seconds(3600),
             rotate_bytes: 16 << 20,
-            keep: FileOptions::KEEP,
+            rotate_age: HumanDuration::seconds(30 * 24 * 3600),
+            keep: 5,
             top_k: vec![1, 5],
         }
     }
@@ -63,6 +65,9 @@ impl AccuracyOptions {
                     self.rotate_bytes
                 ),
             ));
+        }
+        if self.rotate_age.0.is_zero() {
+            return Err(("rotate_age", "a file of no age; expected a longer time".into()));
         }
         if self.top_k.contains(&0) {
             return Err(("top_k", "0 classes are never right; expected 1 or more".into()));
@@ -94,6 +99,7 @@ mod tests {
             ("interval = \"0 s\"", "interval"),
             ("window = \"0 s\"", "window"),
             ("rotate_bytes = 100", "rotate_bytes"),
+            ("rotate_age = \"0 s\"", "rotate_age"),
             ("top_k = [1, 0]", "top_k"),
         ] {
             assert_eq!(read(text).unwrap_err().0, key, "{text}");

@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     for sink in &plan.config.sinks {
         let _ = match sink {
-            SinkConfig::Stdout => writeln!(text, "sink standard output"),
+            SinkConfig::Stdout(_) => writeln!(text, "sink standard output"),
             SinkConfig::File(file) => writeln!(text, "sink file \"{}\"", file.path.display()),
         };
     }

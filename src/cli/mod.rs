@@ -13,6 +13,7 @@ mod output;
 mod replay;
 mod report;
 mod run;
+mod status;
 mod synth;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::service;
+use crate::video::isolate;
 
 /// Streaming video classification for edge boards: watches cameras, RTSP
 /// streams and recordings, and says what happens in them as it happens.
@@ -48,6 +50,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
+    Status(status::Args),
     // By far the one with the most flags.
     Replay(Box<replay::Args>),
     Report(report::Args),
@@ -62,6 +65,9 @@ enum Verb {
 
 /// The whole program: reads the command line and does what it says.
 pub fn main() -> ExitCode {
+    if let Some(code) = isolate::run_if_asked() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -73,6 +79,7 @@ pub fn main() -> ExitCode {
     service::init_log(i16::from(cli.verbose) - i16::from(cli.quiet));
     let outcome = match &cli.verb {
         Verb::Run(args) => run::run(args),
+        Verb::Status(args) => status::run(args, cli.verbose > 0),
         Verb::Replay(args) => replay::run(args),
         Verb::Report(args) => report::run(args).map(|()| true),
         Verb::Calibrate(args) => calibrate::run(args).map(|()| true),

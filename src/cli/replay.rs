@@ -17,9 +17,10 @@ use crate::model::{Bundle, Mode, Model, ModelOptions};
 use crate::replay::{self, Clips, Labels, Outcome, Progress, Video, Views};
 use crate::report::store::{FORMAT, Run, RunModel, Shard, Store, Truth};
 use crate::report::{self, Aggregate, ReportOptions};
-use crate::service;
+use crate::service::{self, Asked};
 use crate::session::rfc3339;
 use crate::stop::Stop;
+use crate::video::isolate::Isolation;
 
 /// Run recordings through a model as the daemon would, and report how right it is
 #[derive(Debug, clap::Args)]
@@ -51,6 +52,10 @@ pub(super) struct Args {
     /// Run only the i-th of n equal parts; `kinewatch report` puts them together
     #[arg(long, value_name = "i/n", value_parser = shard)]
     shard: Option<Shard>,
+    /// Decode each video in a process of its own that can do no harm: for videos
+    /// from strangers
+    #[arg(long)]
+    isolate: bool,
     /// Begin anew where OUT holds another run
     #[arg(long)]
     force: bool,
@@ -182,6 +187,7 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         predict: evaluation.predict.clone(),
         views,
         max_gap: evaluation.max_gap.0,
+        isolate: evaluation.isolate.clone().or_else(|| args.isolate.then(Isolation::default)),
         jobs,
         cache: args.cache.cache.clone().map(|folder| (folder, args.cache.cache_size.0)),
     };
@@ -195,7 +201,12 @@ pub(super) fn run(args: &Args) -> Result<bool> {
     };
 
     let stop = Stop::default();
-    service::listen(vec![stop.clone()], || log::info!("a replay's figures come at its end"))?;
+    let asked = stop.clone();
+    service::listen(move |what| match what {
+        Asked::End => asked.ask(),
+        Asked::Reload => log::info!("SIGHUP: a replay reads its configuration once"),
+        Asked::Tell => log::info!("a replay's figures come at its end"),
+    })?;
     let bars = io::stderr().is_terminal().then(MultiProgress::new);
     service::log_above(bars.as_ref());
     let outcome = replay::run(&videos, &model, &options, &store, &stop, &Progress::new(bars));

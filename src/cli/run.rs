@@ -47,6 +47,7 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         (config, None) => Config::load(config.as_deref().unwrap_or_else(|| "".as_ref()))?,
     };
     let options = Options {
+        config: args.config.clone(),
         pace: if args.fast { Pace::Fast } else { Pace::RealTime },
         format: args.format,
         summary: args.summary.clone(),

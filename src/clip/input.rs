@@ -86,6 +86,9 @@ impl InputSpec {
     /// ask for all of a board's memory.
     pub const LONGEST_SIDE: usize = 4096;
 
+    /// The most bytes of a clip. X3D-L, of 16 frames of 312×312, takes 18 MiB.
+    pub const LARGEST_CLIP: u64 = 1 << 30;
+
     /// f32 values in one normalised frame: channels × height × width.
     pub fn frame_len(&self) -> usize {
         self.colour.channels() * self.size[0] * self.size[1]
@@ -129,6 +132,17 @@ impl InputSpec {
             ));
         }
         let channels = self.colour.channels();
+        let clip = [self.frames, channels, self.size[0], self.size[1]];
+        let bytes = clip.iter().fold(4, |all: u64, n| all.saturating_mul(*n as u64));
+        if bytes > Self::LARGEST_CLIP {
+            return fault(format!(
+                "input.frames and input.size: a clip of {} frames of {:?} takes {} MiB; the limit is {} MiB",
+                self.frames,
+                self.size,
+                bytes >> 20,
+                Self::LARGEST_CLIP >> 20
+            ));
+        }
         for (key, values) in [("mean", &self.mean), ("std", &self.std)] {
             if values.len() != channels {
                 return fault(format!(

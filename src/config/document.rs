@@ -1,17 +1,21 @@
 //! The TOML text with the place of every key, so that each error can say where.
 
 use std::borrow::Cow;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::expand::expand;
+use crate::control::StatusOptions;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
+use crate::video::SourceSpec;
 
 /// A parsed configuration whose strings are expanded, whose paths are resolved,
 /// and whose streams carry the global tables that hold for them.
@@ -23,31 +27,48 @@ pub(super) struct Document {
     root: Option<Spanned<Table>>,
     /// Values that came from outside and must not appear in an error.
     secrets: Vec<String>,
+    /// What relative paths are relative to.
+    folder: PathBuf,
+    /// The first key that holds a secret itself, instead of saying where it is.
+    holds_secret: Option<String>,
 }
 
 type Table = DeTable<'static>;
 type Value = DeValue<'static>;
 
 const COMMAND_LINE: &str = "the command line";
+/// The most bytes of a configuration: a thousand streams have a tenth of it.
+const LARGEST: u64 = 1 << 20;
+/// Permissions of those who are neither the file's owner nor of its group.
+const OTHERS: u32 = 0o007;
 
 impl Document {
     pub fn read(path: &Path) -> Result<Document> {
         let name = format!("config \"{}\"", path.display());
-        let text = fs::read_to_string(path).map_err(|error| {
+        let (text, mode) = read(path).map_err(|error| {
             Error::config(format!("reading {name}"), error)
                 .remedy("name a TOML file, such as one of those in configs/")
         })?;
         let (mut document, mut root) = Document::parse(name, text)?;
+        document.folder = path.parent().unwrap_or(Path::new("")).to_owned();
         document.expand_table(root.get_mut(), "")?;
+        if let Some(key) = document.holds_secret.as_ref().filter(|_| mode & OTHERS != 0) {
+            log::warn!(
+                "{}: {key} holds a secret and every user of this machine can read the file (mode {:04o}): chmod o-rwx it, or say ${{NAME}}, ${{credential:NAME}} or ${{file:PATH}}",
+                document.name,
+                mode & 0o7777
+            );
+        }
         resolve_paths(root.get_mut(), path.parent().unwrap_or(Path::new("")));
         inherit(root.get_mut());
         document.root = Some(root);
         Ok(document)
     }
 
-    /// The configuration that `run --source …` stands for. Nothing in it is
-    /// expanded and paths stay relative to the working directory: the shell has
-    /// done both.
+    /// The configuration that `run --source …` stands for. Paths stay relative to the
+    /// working directory, and nothing but a URI is expanded: the shell has done both.
+    /// (In single quotes `${NAME}` reaches a URI, so that its password need not stand
+    /// where every user can read it.)
     pub fn quick(source: &str, model: Option<&Path>, labels: Option<&Path>) -> Result<Document> {
         let utf8 = |path: &Path| {
             path.to_str().map(str::to_owned).ok_or_else(|| {
@@ -82,6 +103,15 @@ impl Document {
             text += &format!("[model]\npath = {}\n", quote(&utf8(model)?));
         }
         let (mut document, mut root) = Document::parse(COMMAND_LINE.into(), text)?;
+        if kind == "uri" {
+            document.expand_table(root.get_mut(), "")?;
+            if document.holds_secret.is_some() {
+                let fault = "--source holds a password, and every user of this machine can read it in the list of processes";
+                return Err(Error::config("reading the command line", fault).remedy(
+                    "put it into the environment and write 'rtsp://user:${CAMERA_PASSWORD}@…' in single quotes, or use a configuration",
+                ));
+            }
+        }
         inherit(root.get_mut());
         document.root = Some(root);
         Ok(document)
@@ -91,7 +121,14 @@ impl Document {
         // Leaked, because the parser's table borrows it and both are needed for
         // as long as there are errors to place: a few kilobytes, once a process.
         let text: &'static str = Box::leak(text.into_boxed_str());
-        let document = Document { name, text, root: None, secrets: Vec::new() };
+        let document = Document {
+            name,
+            text,
+            root: None,
+            secrets: Vec::new(),
+            folder: PathBuf::new(),
+            holds_secret: None,
+        };
         match DeTable::parse(text) {
             Ok(root) => Ok((document, root)),
             Err(error) => {
@@ -163,8 +200,16 @@ impl Document {
     fn expand_value(&mut self, value: &mut Spanned<Value>, path: &str) -> Result<()> {
         let span = value.span();
         match value.get_mut() {
-            DeValue::String(text) => match expand(text) {
-                Ok(None) => {}
+            DeValue::String(text) => match expand(text, &self.folder) {
+                Ok(None) => {
+                    let secret = path.ends_with(".password") && !text.is_empty()
+                        || path.ends_with(".uri") && SourceSpec::uri(text.as_ref()).names_secret()
+                        || path.ends_with(".pipeline")
+                            && SourceSpec::pipeline(text.as_ref()).names_secret();
+                    if secret && self.holds_secret.is_none() {
+                        self.holds_secret = Some(path.to_owned());
+                    }
+                }
                 Ok(Some(expanded)) => {
                     self.secrets.extend(expanded.secrets);
                     *text = Cow::Owned(expanded.text);
@@ -183,12 +228,26 @@ impl Document {
     }
 }
 
+/// The file's text, and who may do what with it.
+fn read(path: &Path) -> io::Result<(String, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode();
+    let mut text = String::new();
+    file.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        let fault = format!("it is larger than {} MiB, the limit", LARGEST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, fault));
+    }
+    Ok((text, mode))
+}
+
 /// Makes the paths of known keys relative to `folder`.
 fn resolve_paths(root: &mut Table, folder: &Path) {
     let resolve = |table: &mut Table, keys: &[&str]| {
         for key in keys {
             if let Some(DeValue::String(text)) = get_mut(table, key)
                 && !text.is_empty()
+                && *text != StatusOptions::OFF
             {
                 // Both sides are UTF-8 unless the folder's name is not; then the
                 // path stays as written and the error that follows names it.
@@ -203,6 +262,7 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
         ("accuracy", &["path"]),
         ("state", &["path"]),
         ("control", &["socket"]),
+        ("status", &["socket"]),
     ] {
         if let Some(DeValue::Table(table)) = get_mut(root, table) {
             resolve(table, keys);

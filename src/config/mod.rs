@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::accuracy::AccuracyOptions;
 use crate::calibrate::CalibrateOptions;
-use crate::control::ControlOptions;
+use crate::control::{ControlOptions, StatusOptions};
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
 use crate::label::LabelSource;
 use crate::model::ModelOptions;
 use crate::predict::PredictOptions;
 use crate::sink::{FileOptions, SinkOptions};
+use crate::video::isolate::{Isolate, Isolation};
 use crate::video::{ReconnectOptions, SourceSpec, Sources};
 use document::Document;
 
@@ -36,6 +37,10 @@ pub struct Config {
     pub state: StateOptions,
     /// Labels that come over a socket.
     pub control: ControlOptions,
+    /// Where it tells how it is doing.
+    pub status: StatusOptions,
+    /// When something counts as hung.
+    pub watchdog: WatchdogOptions,
     document: Document,
 }
 
@@ -55,8 +60,24 @@ impl Default for StateOptions {
     }
 }
 
+/// The `[watchdog]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchdogOptions {
+    /// How long one step of a model, or one line to a sink, may take before it
+    /// counts as hung.
+    pub patience: HumanDuration,
+}
+
+impl Default for WatchdogOptions {
+    fn default() -> Self {
+        WatchdogOptions { patience: HumanDuration::seconds(30) }
+    }
+}
+
 /// One `[[stream]]`, with the `[model]`, `[predict]` and `[calibrate]` that hold
 /// for it.
+#[derive(Clone, PartialEq)]
 pub struct StreamConfig {
     /// Its name, unlike any other's.
     pub name: String,
@@ -87,6 +108,8 @@ pub struct Evaluation {
     pub predict: PredictOptions,
     /// A gap in presentation times that empties the clip.
     pub max_gap: HumanDuration,
+    /// Recordings are decoded in processes of their own, held so.
+    pub isolate: Option<Isolation>,
 }
 
 impl Default for Evaluation {
@@ -95,6 +118,7 @@ impl Default for Evaluation {
             model: ModelOptions::default(),
             predict: PredictOptions::default(),
             max_gap: MAX_GAP,
+            isolate: None,
         }
     }
 }
@@ -102,8 +126,8 @@ impl Default for Evaluation {
 /// One `[[sink]]`, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkConfig {
-    /// Standard output.
-    Stdout,
+    /// Standard output, with so much memory for what waits for it, in bytes.
+    Stdout(usize),
     /// A file of JSON lines.
     File(FileOptions),
 }
@@ -126,6 +150,10 @@ struct Raw {
     state: StateOptions,
     #[serde(default)]
     control: ControlOptions,
+    #[serde(default)]
+    status: StatusOptions,
+    #[serde(default)]
+    watchdog: WatchdogOptions,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +166,8 @@ struct RawStream {
     labels: Option<LabelSource>,
     #[serde(default = "max_gap")]
     max_gap: HumanDuration,
+    #[serde(default)]
+    isolate: Isolate,
     #[serde(default)]
     model: ModelOptions,
     #[serde(default)]
@@ -166,6 +196,10 @@ struct RawEvaluation {
     _state: StateOptions,
     #[serde(default, rename = "control")]
     _control: ControlOptions,
+    #[serde(default, rename = "status")]
+    _status: StatusOptions,
+    #[serde(default, rename = "watchdog")]
+    _watchdog: WatchdogOptions,
 }
 
 const NO_GAP: &str = "no gap at all would empty the clip at every frame; expected a longer time";
@@ -205,14 +239,20 @@ impl Config {
         let _ = sinks(&raw.sink, &document)?;
         let (at, evaluation) = match <[RawStream; 1]>::try_from(raw.stream) {
             Ok([stream]) => {
-                let RawStream { model, predict, max_gap, .. } = stream;
-                ("stream[0].", Evaluation { model, predict, max_gap })
+                let RawStream { model, predict, max_gap, isolate, .. } = stream;
+                ("stream[0].", Evaluation { model, predict, max_gap, isolate: isolate.0 })
             }
-            Err(_) => ("", Evaluation { model: raw.model, predict: raw.predict, max_gap: MAX_GAP }),
+            Err(_) => {
+                let RawEvaluation { model, predict, .. } = raw;
+                ("", Evaluation { model, predict, ..Evaluation::default() })
+            }
         };
         let error = |key: &str, fault: &str| Err(document.error_at(&format!("{at}{key}"), fault));
         if evaluation.max_gap.0.is_zero() {
             return error("max_gap", NO_GAP);
+        }
+        if let Some(Err((key, fault))) = evaluation.isolate.as_ref().map(Isolation::check) {
+            return error(&format!("isolate.{key}"), &fault);
         }
         if evaluation.model.threads == 0 {
             return error("model.threads", "0 threads; expected 1 or more");
@@ -231,6 +271,8 @@ impl Config {
             accuracy: raw.accuracy,
             state: raw.state,
             control: raw.control,
+            status: raw.status,
+            watchdog: raw.watchdog,
             document,
         };
         if config.streams.is_empty() {
@@ -244,12 +286,18 @@ impl Config {
             ("calibrate", calibrated),
             ("accuracy", config.accuracy.check()),
             ("control", config.control.check()),
+            ("status", config.status.check()),
         ] {
             outcome.map_err(|(key, fault)| config.error_at(&format!("{table}.{key}"), fault))?;
         }
         if config.state.every.0.is_zero() {
             let fault = "a recovery point of zero; expected a longer time, such as \"60 s\"";
             return Err(config.error_at("state.every", fault));
+        }
+        config.streams.iter().for_each(|stream| stream.source.keep_secrets());
+        if config.watchdog.patience.0.is_zero() {
+            let fault = "no patience at all; expected a longer time, such as \"30 s\"";
+            return Err(config.error_at("watchdog.patience", fault));
         }
         for (i, stream) in config.streams.iter().enumerate() {
             config.check_stream(i, stream)?;
@@ -278,6 +326,9 @@ impl Config {
         }
         if stream.max_gap.0.is_zero() {
             return at("max_gap", NO_GAP.into());
+        }
+        if let Some(Err((key, fault))) = stream.source.isolate.as_ref().map(Isolation::check) {
+            return at(&format!("isolate.{key}"), fault);
         }
         if stream.model.threads == 0 {
             return at("model.threads", "0 threads; expected 1 or more".into());
@@ -329,7 +380,12 @@ impl Config {
 
 impl From<RawStream> for StreamConfig {
     fn from(raw: RawStream) -> Self {
-        let mut sources = raw.source.0.into_iter();
+        let isolate = raw.isolate.0;
+        let mut sources = raw
+            .source
+            .0
+            .into_iter()
+            .map(|source| SourceSpec { isolate: isolate.clone(), ..source });
         StreamConfig {
             name: raw.name,
             // An empty list names nothing to open, as an empty table does.
@@ -373,11 +429,11 @@ fn sinks(options: &[SinkOptions], document: &Document) -> Result<Vec<SinkConfig>
         let at = |key: &str, fault: &str| document.error_at(&format!("sink[{i}].{key}"), fault);
         let sink = match sink.file().map_err(|(key, fault)| at(key, &fault))? {
             Some(file) => SinkConfig::File(file),
-            None => SinkConfig::Stdout,
+            None => SinkConfig::Stdout(sink.queue_bytes().map_err(|(key, fault)| at(key, &fault))?),
         };
         for before in &sinks {
             match (before, &sink) {
-                (SinkConfig::Stdout, SinkConfig::Stdout) => {
+                (SinkConfig::Stdout(_), SinkConfig::Stdout(_)) => {
                     return Err(at("kind", "standard output is a sink already; expected it once"));
                 }
                 (SinkConfig::File(a), SinkConfig::File(b)) if a.path == b.path => {
@@ -392,7 +448,7 @@ fn sinks(options: &[SinkOptions], document: &Document) -> Result<Vec<SinkConfig>
         sinks.push(sink);
     }
     if sinks.is_empty() {
-        sinks.push(SinkConfig::Stdout);
+        sinks.push(SinkConfig::Stdout(FileOptions::QUEUE_BYTES));
     }
     Ok(sinks)
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
+use crate::control::StatusOptions;
 
 struct File {
     folder: tempfile::TempDir,
@@ -52,7 +53,7 @@ fn a_stream_alone_takes_every_default() {
     );
     assert_eq!(stream.source.path.as_deref(), Some(file.folder.path().join("a.mp4").as_path()));
     assert_eq!(stream.video_names(), ["a.mp4", "gate"]);
-    assert_eq!(config.sinks, [SinkConfig::Stdout]);
+    assert_eq!(config.sinks, [SinkConfig::Stdout(FileOptions::QUEUE_BYTES)]);
 }
 
 #[test]
@@ -279,7 +280,10 @@ fn the_documentation_lists_every_key_with_its_default() {
         ("accuracy", "[accuracy]"),
         ("state", "[state]"),
         ("control", "[control]"),
+        ("status", "[status]"),
+        ("watchdog", "[watchdog]"),
         ("stream.labels", "[stream.labels]"),
+        ("stream.isolate", "[stream.isolate]"),
         ("stream.reconnect", "[stream.reconnect]"),
         ("sink", "[[sink]]"),
     ] {
@@ -297,6 +301,8 @@ fn the_documentation_lists_every_key_with_its_default() {
         of("accuracy", toml::Value::try_from(AccuracyOptions::default()).unwrap()),
         of("state", toml::Value::try_from(StateOptions::default()).unwrap()),
         of("control", toml::Value::try_from(ControlOptions::default()).unwrap()),
+        of("status", toml::Value::try_from(StatusOptions::default()).unwrap()),
+        of("watchdog", toml::Value::try_from(WatchdogOptions::default()).unwrap()),
     ]);
     let labels = [
         ("offset".into(), 0.0.into()),
@@ -311,6 +317,7 @@ fn the_documentation_lists_every_key_with_its_default() {
             [
                 ("max_gap".into(), MAX_GAP.to_string().into()),
                 ("labels".into(), toml::Value::Table(labels.into_iter().collect())),
+                ("isolate".into(), toml::Value::try_from(Isolation::default()).unwrap()),
                 ("reconnect".into(), toml::Value::try_from(ReconnectOptions::default()).unwrap()),
             ]
             .into_iter()
@@ -320,7 +327,16 @@ fn the_documentation_lists_every_key_with_its_default() {
     defaults.insert(
         "sink".into(),
         toml::Value::Table(
-            [("keep".into(), (FileOptions::KEEP as i64).into())].into_iter().collect(),
+            [
+                ("rotate_bytes".into(), (FileOptions::ROTATE_BYTES as i64).into()),
+                ("rotate_age".into(), FileOptions::ROTATE_AGE.to_string().into()),
+                ("keep".into(), (FileOptions::KEEP as i64).into()),
+                ("flush".into(), FileOptions::FLUSH.to_string().into()),
+                ("sync".into(), FileOptions::SYNC.to_string().into()),
+                ("queue_bytes".into(), (FileOptions::QUEUE_BYTES as i64).into()),
+            ]
+            .into_iter()
+            .collect(),
         ),
     );
     for (key, default) in documented {
@@ -451,4 +467,25 @@ fn labels_are_a_path_or_a_table() {
     assert!(labels.map.as_ref().unwrap().is_absolute());
     assert_eq!(labels.read.format, Some(crate::label::Format::Elan));
     assert_eq!((labels.read.tier.as_deref(), labels.read.offset), (Some("gloss"), -2.0));
+}
+
+#[test]
+fn isolate_is_a_word_or_a_table() {
+    let of = |rest: &str| load(rest).unwrap().streams[0].source.isolate.clone();
+    assert_eq!(of(""), None);
+    assert_eq!(of("isolate = false\n"), None);
+    assert_eq!(of("isolate = true\n"), Some(Isolation::default()));
+    let table = of("isolate = { strict = true, devices = [\"/dev/dri\"] }\n").unwrap();
+    assert_eq!((table.strict, table.devices), (true, vec![Path::new("/dev/dri").to_owned()]));
+    for (text, why) in [
+        ("isolate = \"strict\"\n", "true, false or a table"),
+        ("isolate = { memory = 5 }\n", "isolate.memory"),
+        ("isolate = { read = [\"a\"] }\n", "isolate.read"),
+        ("isolate = { strikt = true }\n", "write \"strict\""),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    let own = evaluation(&format!("{STREAM}isolate = true\n")).unwrap();
+    assert_eq!(own.isolate, Some(Isolation::default()));
 }

@@ -14,6 +14,15 @@ use crate::error::{Error, Result};
 /// Owner and group may connect.
 const SOCKET_MODE: u32 = 0o660;
 
+/// What a listener is for, in its errors.
+#[derive(Clone, Copy)]
+pub(super) struct Purpose {
+    /// What it listens for.
+    pub what: &'static str,
+    /// What to do where a socket's path cannot be had.
+    pub remedy: &'static str,
+}
+
 /// Listens.
 pub(super) enum Listener {
     Tcp { listener: TcpListener, address: SocketAddr },
@@ -43,10 +52,12 @@ impl SocketFile {
 }
 
 impl Listener {
-    pub fn open(place: Place<'_>) -> Result<Listener> {
+    /// Listens at `place` for what `purpose` says; `remedy` helps where that cannot be.
+    pub fn open(place: Place<'_>, purpose: Purpose) -> Result<Listener> {
+        let Purpose { what, remedy } = purpose;
         match place {
             Place::Tcp(address) => {
-                let doing = format!("listening for labels on {address}");
+                let doing = format!("listening for {what} on {address}");
                 let open = || -> io::Result<Listener> {
                     let listener = TcpListener::bind(address)?;
                     let address = listener.local_addr()?;
@@ -58,12 +69,10 @@ impl Listener {
                 })
             }
             Place::Unix(path) => {
-                let doing = format!("listening for labels on \"{}\"", path.display());
-                clear(path).and_then(|()| bind(path)).map_err(|error| {
-                    Error::unavailable(doing, error).remedy(
-                        "set [control] socket to a path in a folder that this user may write to",
-                    )
-                })
+                let doing = format!("listening for {what} on \"{}\"", path.display());
+                clear(path)
+                    .and_then(|()| bind(path))
+                    .map_err(|error| Error::unavailable(doing, error).remedy(remedy))
             }
         }
     }
@@ -225,6 +234,10 @@ impl Write for Stream {
 mod tests {
     use super::*;
 
+    fn open(place: Place<'_>) -> Result<Listener> {
+        Listener::open(place, Purpose { what: "tests", remedy: "none" })
+    }
+
     fn mode(path: &Path) -> u32 {
         fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
     }
@@ -233,7 +246,7 @@ mod tests {
     fn a_socket_is_for_owner_and_group_and_goes_at_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
-        let listener = Listener::open(Place::Unix(&path)).unwrap();
+        let listener = open(Place::Unix(&path)).unwrap();
         assert_eq!(mode(&path), 0o660);
         assert!(listener.wake() && listener.accept().is_ok());
         let names = || fs::read_dir(folder.path()).unwrap().count();
@@ -248,8 +261,8 @@ mod tests {
         let path = folder.path().join("control.sock");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let listener = Listener::open(Place::Unix(&path)).unwrap();
-        let error = Listener::open(Place::Unix(&path)).err().unwrap().to_string();
+        let listener = open(Place::Unix(&path)).unwrap();
+        let error = open(Place::Unix(&path)).err().unwrap().to_string();
         assert!(error.contains("another program listens there"), "{error}");
         // A socket that took this one's place is not this one's to remove.
         fs::remove_file(&path).unwrap();
@@ -264,18 +277,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes");
         fs::write(&path, "mine").unwrap();
-        let error = Listener::open(Place::Unix(&path)).err().unwrap().to_string();
+        let error = open(Place::Unix(&path)).err().unwrap().to_string();
         assert!(error.contains("it is no socket"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         let nowhere = folder.path().join("none/control.sock");
-        assert!(Listener::open(Place::Unix(&nowhere)).is_err());
+        assert!(open(Place::Unix(&nowhere)).is_err());
     }
 
     #[test]
     fn an_address_in_use_is_told() {
-        let first = Listener::open(Place::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let first = open(Place::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
         let address: SocketAddr = first.address().parse().unwrap();
-        let error = Listener::open(Place::Tcp(address)).err().unwrap().to_string();
+        let error = open(Place::Tcp(address)).err().unwrap().to_string();
         assert!(error.contains("in use") && error.contains("Remedy"), "{error}");
         assert!(!first.is_remote());
     }

@@ -80,6 +80,40 @@ impl ControlOptions {
     }
 }
 
+/// The `[status]` table: where a daemon tells how it is doing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusOptions {
+    /// A Unix socket's path, or `"off"`. Without it, one in `$RUNTIME_DIRECTORY`
+    /// or `$XDG_RUNTIME_DIR`, where there is such a folder.
+    pub socket: Option<PathBuf>,
+}
+
+impl StatusOptions {
+    /// What stands in the place of a path where nothing is to be told.
+    pub const OFF: &str = "off";
+
+    /// Whether nothing is to be told.
+    pub fn is_off(&self) -> bool {
+        self.socket.as_deref() == Some(Path::new(Self::OFF))
+    }
+
+    /// Whether the values make sense.
+    ///
+    /// # Errors
+    /// The key, and what is wrong with it.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        match &self.socket {
+            Some(path) if path.file_name().is_none() => Err((
+                "socket",
+                "it names no file; expected such as \"/run/kinewatch/status.sock\", or \"off\""
+                    .into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

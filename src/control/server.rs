@@ -1,16 +1,20 @@
-//! The server: one thread lets clients in, one serves each of them.
+//! The servers: one thread lets clients in, one serves each of them.
 
 use std::io::Read;
 use std::net::Shutdown;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::doors::Doors;
 use super::endpoint;
-use super::listener::{Listener, Stream};
-use super::options::ControlOptions;
-use super::request::{self, LARGEST_BODY, Timed, Unread};
+use super::listener::{Listener, Purpose, Stream};
+use super::options::{ControlOptions, Place};
+use super::request::{self, LARGEST_BODY, Request, Timed, Unread};
+use super::response::Response;
 use crate::error::{Error, Result};
 use crate::label::Post;
 
@@ -25,19 +29,22 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// In which clients have left when the server ends.
 const LEAVE: Duration = Duration::from_secs(1);
 
+/// What answers a request.
+type Answer = Box<dyn Fn(&Request) -> Response + Send + Sync>;
+
+const LABELS: Purpose = Purpose {
+    what: "labels",
+    remedy: "set [control] socket to a path in a folder that this user may write to",
+};
+const STATUS: Purpose = Purpose {
+    what: "questions about its status",
+    remedy: "set [status] socket to a path in a folder that this user may write to, or to \"off\"",
+};
+
 /// Takes labels over HTTP until it is dropped.
 pub struct Control {
-    server: Arc<Server>,
-    acceptor: Option<JoinHandle<()>>,
-}
-
-struct Server {
-    listener: Listener,
-    doors: Doors,
-    posts: Vec<Post>,
-    patience: Duration,
-    /// One request is looked into at a time: what it takes in memory, it takes once.
-    turn: Mutex<()>,
+    server: Serving,
+    posts: Arc<RwLock<Vec<Post>>>,
 }
 
 impl Control {
@@ -59,7 +66,14 @@ impl Control {
             .place()
             .map_err(|(key, fault)| Error::config(doing, format!("control.{key}: {fault}")))?
             .ok_or_else(|| Error::config(doing, "control: neither listen nor socket is set"))?;
-        let listener = Listener::open(place)?;
+        let posts = Arc::new(RwLock::new(posts));
+        let known = posts.clone();
+        let answer = move |request: &Request| {
+            let posts = known.read().unwrap_or_else(PoisonError::into_inner).clone();
+            endpoint::answer(request, &posts)
+        };
+        let server = Serving::start(place, LABELS, Box::new(answer), patience)?;
+        let listener = &server.server.listener;
         log::info!("labels are taken at {} (POST /streams/NAME/labels)", listener.address());
         if listener.is_remote() {
             log::warn!(
@@ -67,25 +81,85 @@ impl Control {
                 listener.address()
             );
         }
+        Ok(Control { server, posts })
+    }
+
+    /// From now on these are the streams that take labels.
+    pub fn set_posts(&self, posts: Vec<Post>) {
+        *self.posts.write().unwrap_or_else(PoisonError::into_inner) = posts;
+    }
+
+    /// Where it listens: address and port, or the socket's path.
+    pub fn address(&self) -> String {
+        self.server.server.listener.address()
+    }
+}
+
+/// Tells over a Unix socket how a daemon is doing, until it is dropped.
+pub struct StatusDoor {
+    _server: Serving,
+}
+
+impl StatusDoor {
+    /// Begins to listen at `path`, and returns. `GET /status` is answered with what
+    /// `status` gives.
+    ///
+    /// # Errors
+    /// Nobody can listen there.
+    pub fn open(
+        path: &Path,
+        status: impl Fn() -> Value + Send + Sync + 'static,
+    ) -> Result<StatusDoor> {
+        let answer = move |request: &Request| match (&*request.method, &*request.target) {
+            ("GET", "/status") => Response::new(200, status()),
+            ("GET", _) => Response::error(404, "there is nothing here", "ask for GET /status"),
+            _ => Response::error(405, "that is not possible here", "use GET").allow("GET"),
+        };
+        let server = Serving::start(Place::Unix(path), STATUS, Box::new(answer), PATIENCE)?;
+        log::debug!("the status is told at \"{}\"", path.display());
+        Ok(StatusDoor { _server: server })
+    }
+}
+
+/// A server that runs.
+struct Serving {
+    server: Arc<Server>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+struct Server {
+    listener: Listener,
+    doors: Doors,
+    answer: Answer,
+    patience: Duration,
+    /// One request is looked into at a time: what it takes in memory, it takes once.
+    turn: Mutex<()>,
+}
+
+impl Serving {
+    fn start(
+        place: Place<'_>,
+        purpose: Purpose,
+        answer: Answer,
+        patience: Duration,
+    ) -> Result<Serving> {
+        let listener = Listener::open(place, purpose)?;
         let (doors, turn) = (Doors::new(), Mutex::default());
-        let server = Arc::new(Server { listener, doors, posts, patience, turn });
+        let server = Arc::new(Server { listener, doors, answer, patience, turn });
         let acceptor = thread::Builder::new()
             .name("control".into())
             .spawn({
                 let server = server.clone();
                 move || accept(&server)
             })
-            .map_err(|error| Error::unavailable(doing, error))?;
-        Ok(Control { server, acceptor: Some(acceptor) })
-    }
-
-    /// Where it listens: address and port, or the socket's path.
-    pub fn address(&self) -> String {
-        self.server.listener.address()
+            .map_err(|error| {
+                Error::unavailable(format!("listening for {}", purpose.what), error)
+            })?;
+        Ok(Serving { server, acceptor: Some(acceptor) })
     }
 }
 
-impl Drop for Control {
+impl Drop for Serving {
     fn drop(&mut self) {
         self.server.doors.close();
         let woken = self.server.listener.wake();
@@ -136,7 +210,7 @@ fn serve(server: &Server, mut stream: Stream) {
     let response = match request::read(&mut Timed::new(&mut stream, server.patience)) {
         Ok(request) => {
             let _turn = server.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            endpoint::answer(&request, &server.posts)
+            (server.answer)(&request)
         }
         Err(Unread::Wrong(response)) => response,
         Err(Unread::Gone) => return,

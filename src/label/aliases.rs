@@ -18,7 +18,7 @@ const LIKE: f64 = 0.8;
 /// same name; the class of the same name but for case, spaces, `_` and `-`
 /// (`ApplyEyeMakeup` is `apply eye makeup`), where that is only one; and if it is
 /// a plain number, the class with that index, from 0.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Aliases {
     classes: Vec<String>,
     exact: BTreeMap<String, usize>,

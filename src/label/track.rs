@@ -20,7 +20,7 @@ pub struct Span {
 
 /// The labels of one stream, in order of their start. Spans may overlap (a
 /// multi-label stream) and may leave gaps (nobody knows, nothing is scored).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Track {
     spans: Vec<Span>,
     /// The longest span: how far back a search for a time must look.

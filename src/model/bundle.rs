@@ -51,6 +51,10 @@ impl Bundle {
         let text = origin.read_text("model.toml", TEXT_LIMIT)?;
         let doing = format!("reading {}", origin.describe("model.toml"));
         let manifest = Manifest::parse(&text, &doing)?;
+        if manifest.labels_sha256.is_some() {
+            let sum = manifest.labels_sha256.as_deref();
+            origin.read_verified(&manifest.labels, TEXT_LIMIT, sum)?;
+        }
         let text = origin.read_text(&manifest.labels, TEXT_LIMIT)?;
         let labels =
             labels::parse(&text, &format!("reading {}", origin.describe(&manifest.labels)))?;
@@ -200,6 +204,24 @@ impl Bundle {
             }
         }
         Ok(())
+    }
+
+    /// A SHA-256 of all that its files hold: two bundles with the same one are the
+    /// same model.
+    ///
+    /// # Errors
+    /// As [`Bundle::each_file`].
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(self.origin.read_text("model.toml", TEXT_LIMIT)?);
+        self.each_file(&mut |name, bytes| {
+            for part in [name.as_bytes(), bytes] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part);
+            }
+            Ok(())
+        })?;
+        Ok(hex(hash.finalize()))
     }
 
     /// Whether its files lie in `folder`.

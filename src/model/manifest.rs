@@ -72,6 +72,8 @@ pub(super) struct Manifest {
     pub licence: Option<String>,
     pub source: Option<String>,
     pub sha256: Option<String>,
+    /// Of the file of labels.
+    pub labels_sha256: Option<String>,
     pub input: InputSpec,
     #[serde(default)]
     pub run: Run,
@@ -204,12 +206,37 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Whether every sum is one at all.
+    fn check_sums(&self, doing: &str) -> Result<()> {
+        let (own, stages) = (&self.run.stateful, &self.run.two_stage);
+        let sums = [
+            ("sha256", &self.sha256),
+            ("labels_sha256", &self.labels_sha256),
+            ("run.stateful.sha256", own.as_ref().map_or(&None, |file| &file.sha256)),
+            ("run.two-stage.encoder.sha256", stages.as_ref().map_or(&None, |s| &s.encoder.sha256)),
+            ("run.two-stage.head.sha256", stages.as_ref().map_or(&None, |s| &s.head.sha256)),
+        ];
+        for (key, sum) in sums {
+            let Some(sum) = sum.as_ref().map(|sum| sum.trim()) else { continue };
+            if sum.len() != 64 || !sum.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                let shown: String = sum.chars().take(70).collect();
+                return Err(Error::config(
+                    doing,
+                    format!("{key}: \"{shown}\"; expected a SHA-256 sum, 64 hexadecimal digits"),
+                )
+                .remedy("take the sum that `sha256sum FILE` prints"));
+            }
+        }
+        Ok(())
+    }
+
     fn check(&self, doing: &str) -> Result<()> {
         let fault = |fault: String| Err(Error::config(doing, fault));
         if self.name.trim().is_empty() {
             return fault("name: empty; expected what people call this model".into());
         }
         self.input.check(doing)?;
+        self.check_sums(doing)?;
         if self.run.modes.is_empty() {
             return fault("run.modes: empty; expected at least one, such as \"window\"".into());
         }

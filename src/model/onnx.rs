@@ -10,6 +10,8 @@ use tract_onnx::pb::type_proto::Value as Type;
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 
+use super::extent::{LARGEST_TENSOR, LONGEST};
+use super::skim;
 use crate::error::{Error, Result};
 
 /// An input or output as the file declares it.
@@ -52,13 +54,18 @@ pub(super) struct OnnxFile {
 const LISTED: usize = 5;
 /// The most inputs or outputs that an error names.
 const NAMED: usize = 8;
+/// The most bytes of an open axis's name.
+const LONGEST_NAME: usize = 256;
 
 impl OnnxFile {
     /// Parses `bytes`; `doing` opens every error's text.
     pub fn parse(bytes: &[u8], doing: &str) -> Result<Self> {
         let engine = tract_onnx::onnx();
         let fault = |fault: String| Error::config(doing, fault);
-        let proto = engine.proto_model_for_read(&mut &*bytes).map_err(|error| {
+        skim::check(bytes).map_err(|too_much| {
+            fault(too_much).remedy("export the model again, simplified and without comments")
+        })?;
+        let mut proto = engine.proto_model_for_read(&mut &*bytes).map_err(|error| {
             fault(format!(
                 "it is not an ONNX file, or a damaged one ({} bytes; {})",
                 bytes.len(),
@@ -86,14 +93,12 @@ impl OnnxFile {
                 outputs.len()
             )));
         }
-        let external =
-            |tensor: &&TensorProto| tensor.data_location == Some(DataLocation::External as i32);
-        if let Some(tensor) = graph.initializer.iter().find(external) {
-            return Err(fault(format!("the weights \"{}\" lie in another file", tensor.name))
-                .remedy("export the model again with its weights inside the ONNX file"));
-        }
+        check_graph(graph, doing)?;
         let parameters =
             graph.initializer.iter().filter(|tensor| is_weight(tensor)).map(values).sum();
+        if let Some(graph) = &mut proto.graph {
+            forget_formulas(graph);
+        }
         Ok(OnnxFile { inputs, outputs, parameters, bytes: bytes.len(), engine, proto })
     }
 
@@ -108,6 +113,90 @@ impl OnnxFile {
     pub fn is_stored(&self, name: &str) -> bool {
         let graph = self.proto.graph.as_ref();
         graph.is_some_and(|graph| graph.initializer.iter().any(|tensor| tensor.name == name))
+    }
+}
+
+/// Refuses tensors that are not what their shape says, lie elsewhere or are too large,
+/// and numbers that the engine would multiply beyond 64 bits.
+fn check_graph(graph: &GraphProto, doing: &str) -> Result<()> {
+    graph.initializer.iter().try_for_each(|tensor| check_tensor(tensor, doing))?;
+    for node in &graph.node {
+        // The end of a slice may be any number.
+        let slices = matches!(node.op_type.as_str(), "Slice" | "Constant");
+        for attribute in &node.attribute {
+            attribute
+                .t
+                .iter()
+                .chain(&attribute.tensors)
+                .try_for_each(|t| check_tensor(t, doing))?;
+            let mut numbers = attribute.ints.iter().chain([&attribute.i]);
+            if let Some(number) =
+                numbers.find(|n| !slices && n.unsigned_abs() > LONGEST.unsigned_abs())
+            {
+                let fault = format!(
+                    "its node \"{}\" ({}) says {} = {number}; the limit is {LONGEST}",
+                    node.name, node.op_type, attribute.name
+                );
+                return Err(Error::config(doing, fault).remedy("export the model again"));
+            }
+            let mut inner = attribute.g.iter().chain(&attribute.graphs);
+            inner.try_for_each(|graph| check_graph(graph, doing))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_tensor(tensor: &TensorProto, doing: &str) -> Result<()> {
+    let fault = |fault: String| Err(Error::config(doing, fault));
+    let name = &tensor.name;
+    if tensor.data_location == Some(DataLocation::External as i32) {
+        return fault(format!("the weights \"{name}\" lie in another file"))
+            .map_err(|e| e.remedy("export the model again with its weights inside the ONNX file"));
+    }
+    let datum = DataType::try_from(tensor.data_type).ok().and_then(|d| DatumType::try_from(d).ok());
+    let item = datum.map_or(1, |datum| datum.size_of()) as u64;
+    let bytes = tensor
+        .dims
+        .iter()
+        .try_fold(item, |all, &dim| all.checked_mul(u64::try_from(dim).ok()?))
+        .filter(|bytes| *bytes <= LARGEST_TENSOR);
+    let shape = || tensor.dims.iter().map(i64::to_string).collect::<Vec<_>>().join("×");
+    let held = tensor.raw_data.len() as u64;
+    match bytes {
+        None => fault(format!(
+            "its tensor \"{name}\" ({}) is declared larger than {} GiB, the limit for one tensor",
+            shape(),
+            LARGEST_TENSOR >> 30
+        )),
+        Some(bytes) if held > 0 && held != bytes => fault(format!(
+            "its tensor \"{name}\" ({}) holds {held} bytes; expected {bytes}",
+            shape()
+        )),
+        Some(_) => return Ok(()),
+    }
+    .map_err(|error| error.remedy("the file is damaged or made to do harm: get it again"))
+}
+
+/// Leaves axes open whose length is given as a formula: nothing here needs it, and
+/// the engine's parser takes nested ones apart for ever.
+fn forget_formulas(graph: &mut GraphProto) {
+    let named = |text: &str| {
+        text.len() <= LONGEST_NAME && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
+    for info in infos {
+        let Some(Type::TensorType(tensor)) = info.r#type.as_mut().and_then(|t| t.value.as_mut())
+        else {
+            continue;
+        };
+        for dim in tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim) {
+            if matches!(&dim.value, Some(Dimension::DimParam(text)) if !named(text)) {
+                dim.value = None;
+            }
+        }
+    }
+    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+        attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(forget_formulas);
     }
 }
 

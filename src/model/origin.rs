@@ -78,9 +78,9 @@ impl Origin {
         let size = match self {
             Origin::Embedded => embedded(file, &doing)?.len() as u64,
             Origin::Folder(folder) => {
-                let path = folder.join(inside(file, &doing)?);
-                let metadata =
-                    path.metadata().map_err(|error| unreadable(&doing, folder, error))?;
+                let metadata = place(folder, file, &doing)?
+                    .metadata()
+                    .map_err(|error| unreadable(&doing, folder, error))?;
                 if !metadata.is_file() {
                     return Err(Error::config(doing, "it is not a file"));
                 }
@@ -97,7 +97,7 @@ impl Origin {
         match self {
             Origin::Embedded => embedded(file, &doing)?.read(&doing),
             Origin::Folder(folder) => {
-                let path = folder.join(inside(file, &doing)?);
+                let path = place(folder, file, &doing)?;
                 let mut bytes = Vec::new();
                 // Reads no more than the limit even where the file grew since
                 // it was checked.
@@ -201,6 +201,19 @@ fn inside<'a>(file: &'a str, doing: &str) -> Result<&'a Path> {
     Ok(path)
 }
 
+/// Where a file of the bundle in `folder` really is. A link to a file outside is
+/// refused as a name that leads there is.
+fn place(folder: &Path, file: &str, doing: &str) -> Result<PathBuf> {
+    let path = folder.join(inside(file, doing)?);
+    let real = |path: &Path| path.canonicalize().map_err(|error| unreadable(doing, folder, error));
+    let real = (real(&path)?, real(folder)?);
+    if !real.0.starts_with(&real.1) {
+        return Err(Error::config(doing, "it is a link that leads out of the bundle's folder")
+            .remedy("copy the file itself into the bundle (cp -L)"));
+    }
+    Ok(real.0)
+}
+
 fn unreadable(doing: &str, folder: &Path, error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
@@ -223,5 +236,6 @@ fn unreadable(doing: &str, folder: &Path, error: std::io::Error) -> Error {
 }
 
 fn too_large(doing: &str, limit: u64) -> Error {
-    Error::config(doing, format!("it is larger than {} MiB", limit >> 20))
+    Error::config(doing, format!("it is larger than {} MiB, the limit for it", limit >> 20))
+        .remedy("check that it is the file you mean")
 }

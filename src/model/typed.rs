@@ -9,9 +9,10 @@ use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_hir::infer::{InferenceFact, InferenceModelExt};
 use tract_onnx::tract_hir::internal::DimLike;
 
+use super::extent::{self, Refusal};
 use super::network::{Facts, Tensor, guarded, told};
 use super::onnx::OnnxFile;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A network of which every tensor's shape is known.
 pub(super) struct Typed {
@@ -25,7 +26,7 @@ impl Typed {
     /// The network of `file` for inputs of exactly `shapes`; `doing` opens every error's
     /// text.
     pub fn new(file: OnnxFile, shapes: &[Vec<usize>], doing: &str) -> Result<Self> {
-        guarded(doing, || typed(file, shapes).map_err(|error| Error::config(doing, told(&error))))
+        guarded(doing, || typed(file, shapes).map_err(|refusal| refusal.into_error(doing, told)))
     }
 
     /// What it takes, gives and costs; the network itself goes, and its memory with it.
@@ -34,7 +35,7 @@ impl Typed {
     }
 }
 
-fn typed(file: OnnxFile, shapes: &[Vec<usize>]) -> TractResult<Typed> {
+fn typed(file: OnnxFile, shapes: &[Vec<usize>]) -> Result<Typed, Refusal> {
     let mut model = file.engine.model_for_proto_model(&file.proto)?;
     for (at, (input, shape)) in file.inputs.iter().zip(shapes).enumerate() {
         model.set_input_fact(at, InferenceFact::dt_shape(input.datum, shape))?;
@@ -44,7 +45,9 @@ fn typed(file: OnnxFile, shapes: &[Vec<usize>]) -> TractResult<Typed> {
     for at in 0..model.output_outlets()?.len() {
         model.set_output_fact(at, InferenceFact::default())?;
     }
+    extent::foresee(&model)?;
     let mut model = model.into_typed()?;
+    extent::check(&model)?;
     forget_between_runs(&mut model);
     let model = model.into_decluttered()?;
     let inputs = (0..model.input_outlets()?.len())

@@ -11,6 +11,6 @@ mod smoother;
 
 pub use drift::Drift;
 pub use options::{EventOptions, PredictOptions, SmoothOptions};
-pub use prediction::{EndedBy, Event, EventKind, Prediction, Scored};
+pub use prediction::{EndedBy, Event, EventKind, FORMAT, Prediction, Scored};
 pub use predictor::{Moment, Predictor};
 pub use probability::probabilities;

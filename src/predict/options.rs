@@ -11,6 +11,9 @@ use crate::nearest::nearest;
 pub struct PredictOptions {
     /// Sampled frames between two predictions, at least 1.
     pub hop: usize,
+    /// Where a live stream's model cannot keep up, `hop` is doubled, up to this, before
+    /// predictions are skipped; back again once there is room. `None`: never.
+    pub max_hop: Option<usize>,
     /// Classes listed in a prediction, most probable first; at least 1.
     pub top_k: usize,
     /// Smoothing of the probabilities over time.
@@ -27,6 +30,7 @@ impl Default for PredictOptions {
     fn default() -> Self {
         PredictOptions {
             hop: 1,
+            max_hop: None,
             top_k: 5,
             // What the model says, when it says it: smoothing is late by its half-life.
             smooth: None,
@@ -89,6 +93,12 @@ impl PredictOptions {
         if self.hop == 0 {
             return Err(("hop", "0 sampled frames between predictions; expected 1 or more".into()));
         }
+        if let Some(most) = self.max_hop.filter(|&most| most < self.hop) {
+            return Err((
+                "max_hop",
+                format!("{most} is below hop = {}; expected that or more", self.hop),
+            ));
+        }
         if self.top_k == 0 {
             return Err(("top_k", "0 classes; expected 1 or more".into()));
         }
@@ -115,6 +125,11 @@ impl PredictOptions {
             }
         }
         Ok(())
+    }
+
+    /// The most sampled frames between two predictions that overload may bring.
+    pub fn most_hop(&self) -> usize {
+        self.max_hop.unwrap_or(self.hop)
     }
 
     /// Refuses what the model cannot give.

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{Error, Result};
 use crate::report::store::{Clip, VideoWriter};
 use crate::session::{Observer, Scored};
-use crate::sink::{Record, Sink, SinkError};
 
 /// Writes every clip to the store.
 #[derive(Clone)]
@@ -52,18 +51,4 @@ impl Observer for Collector {
 /// Seconds to the microsecond, as predictions carry them.
 fn seconds(time: std::time::Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e6
-}
-
-/// A replay's predictions go to its store, with all their logits; of what a
-/// daemon would say nothing is wanted.
-pub(super) struct Nowhere;
-
-impl Sink for Nowhere {
-    fn name(&self) -> String {
-        "nowhere".into()
-    }
-
-    fn write(&mut self, _: Record<'_>) -> Result<(), SinkError> {
-        Ok(())
-    }
 }

@@ -24,7 +24,8 @@ use crate::report::store::{Store, Truth, VideoHeader};
 use crate::session::{ModelFacts, Progress, Session, Summary};
 use crate::sink::Sinks;
 use crate::stop::Stop;
-use crate::video::{FrameSource, Pace, Source, SourceSpec, Want};
+use crate::video::isolate::Isolation;
+use crate::video::{self, FrameSource, Pace, Recording, SourceSpec, Want};
 
 /// A recording that gives no picture for this long is given up.
 const PATIENCE: HumanDuration = HumanDuration::seconds(60);
@@ -36,6 +37,7 @@ pub(super) struct Shared<'a> {
     pub predict: PredictOptions,
     pub views: Views,
     pub max_gap: Duration,
+    pub isolate: Option<Isolation>,
     /// Sampled frames from a reset to the first logits.
     pub warm_up: usize,
     pub cache: Option<Arc<Cache>>,
@@ -121,7 +123,12 @@ impl Shared<'_> {
 
     /// Opens the recording; its length is zero where it is neither known nor
     /// needed.
-    fn open(&self, video: &Video, watch: &Watch, stop: &Stop) -> Result<(Source, Duration)> {
+    fn open(
+        &self,
+        video: &Video,
+        watch: &Watch,
+        stop: &Stop,
+    ) -> Result<(Box<dyn Recording>, Duration)> {
         let mut source = self.source(video, stop)?;
         let announced = source.length()?;
         let needed = self.views.resample.is_some() || matches!(self.views.clips, Clips::Uniform(_));
@@ -134,7 +141,7 @@ impl Shared<'_> {
         Ok((source, length))
     }
 
-    fn source(&self, video: &Video, stop: &Stop) -> Result<Source> {
+    fn source(&self, video: &Video, stop: &Stop) -> Result<Box<dyn Recording>> {
         let want = Want {
             rate: self.facts.input.rate,
             colour: self.facts.input.colour,
@@ -142,8 +149,12 @@ impl Shared<'_> {
         };
         // Nobody waits for a recording on a slow disk or a busy machine, as one
         // does for a camera.
-        let spec = SourceSpec { timeout: Some(PATIENCE), ..SourceSpec::path(&video.path) };
-        Source::open(&video.id, &spec, &want, Pace::Fast, stop)
+        let spec = SourceSpec {
+            timeout: Some(PATIENCE),
+            isolate: self.isolate.clone(),
+            ..SourceSpec::path(&video.path)
+        };
+        video::open_recording(&video.id, &spec, &want, Pace::Fast, stop)
     }
 
     /// Decodes the whole recording to see how long it is: for those whose
@@ -157,7 +168,12 @@ impl Shared<'_> {
     }
 
     /// The source as the views want it.
-    fn cut(&self, mut source: Source, length: Duration, watch: &Watch) -> Result<Box<dyn Feed>> {
+    fn cut(
+        &self,
+        mut source: Box<dyn Recording>,
+        length: Duration,
+        watch: &Watch,
+    ) -> Result<Box<dyn Feed>> {
         let input = &self.facts.input;
         let mut cuts = Cuts::Sliding { len: self.warm_up, hop: self.predict.hop };
         if let Some(frames) = self.views.resample {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::job::{Done, Shared};
 use super::progress::Progress;
 use super::watch::Watch;
-use super::{Cache, Clips, Video, Views, collector::Nowhere};
+use super::{Cache, Clips, Video, Views};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::predict::PredictOptions;
@@ -19,6 +19,7 @@ use crate::report::store::{Store, Truth};
 use crate::session::ModelFacts;
 use crate::sink::Sinks;
 use crate::stop::Stop;
+use crate::video::isolate::Isolation;
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Options {
     pub views: Views,
     /// The longest forward step of presentation times within one clip.
     pub max_gap: Duration,
+    /// Decode each recording in a process of its own, held so.
+    pub isolate: Option<Isolation>,
     /// Videos at once, at least 1.
     pub jobs: usize,
     /// Where sampled frames are kept for later runs, and how many bytes of them.
@@ -93,12 +96,14 @@ pub fn run(
         predict: options.predict(),
         views: options.views,
         max_gap: options.max_gap,
+        isolate: options.isolate.clone(),
         cache: match &options.cache {
             Some((folder, limit)) => Some(Arc::new(Cache::open(folder, *limit)?)),
             None => None,
         },
         store,
-        sinks: Arc::new(Sinks::new(vec![Box::new(Nowhere)])),
+        // Predictions go to the store, with all their logits.
+        sinks: Arc::new(Sinks::new(Vec::new())),
         stop,
     };
     progress.begin(videos.len(), outcome.kept);

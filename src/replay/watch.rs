@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::video::{Frame, FrameSource, Next, Source};
+use crate::video::{Frame, FrameSource, Next, Recording};
 
 /// A video's progress, shared between the one that runs it and the progress bars.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,7 @@ pub(super) fn nanos(time: Duration) -> u64 {
 
 /// A source whose progress is watched.
 pub(super) struct Watched {
-    pub source: Source,
+    pub source: Box<dyn Recording>,
     pub watch: Watch,
 }
 

@@ -1,35 +1,48 @@
-//! All streams of a configuration, from start to end.
+//! The daemon: all streams of a configuration, from start to end. Its main thread
+//! waits for nothing but messages, so that it can always tell how things stand.
 
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, never, select_biased, unbounded};
 use serde::Serialize;
 
+use super::blueprint::Blueprint;
+use super::ending::Ending;
+use super::fleet::Fleet;
+use super::job::{Common, Message};
 use super::keeper::Keep;
-use super::plan::{ModelPlan, Plan, StreamPlan};
-use super::state::StateFile;
-use super::{notify, signals};
-use crate::accuracy::{AccuracyLog, AccuracyOptions};
-use crate::clip::Preprocessed;
+use super::plan::Plan;
+use super::prepare::{Loaded, Prepared, prepare, prepare_again};
+use super::reload::Fixed;
+use super::signals::Asked;
+use super::status::{Board, Reload};
+use super::watchdog::{Watchdog, is_fed};
+use super::{notify, place, signals};
+use crate::atomic::write_atomically;
 use crate::clock::SystemClock;
-use crate::config::{SinkConfig, StreamConfig};
-use crate::control::{Control, Folders};
+use crate::config::SinkConfig;
+use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::label::{self, FolderWatch, Post, Rules, Truths};
-use crate::model::{Model, ModelOptions, Task};
-use crate::session::{Keeping, ModelFacts, Progress, Session, Summary};
-use crate::sink::{FileSink, Sink, Sinks, StdoutSink, View};
+use crate::session::{Summary, rfc3339};
+use crate::sink::{FileSink, Sink, Sinks, Standing, StdoutSink, View};
 use crate::stop::Stop;
-use crate::video::{self, Pace, Supervised, Want};
+use crate::video::Pace;
 
-/// How often systemd is told how things stand.
+/// How often it looks around where nothing happens.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often systemd is told how things stand, where nothing changes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// While models load, systemd is asked for this much more time, this often, and at
+/// most for so long.
+const EXTENSION: Duration = Duration::from_secs(30);
+const EXTEND_EVERY: Duration = Duration::from_secs(10);
+const LONGEST_LOAD: Duration = Duration::from_secs(15 * 60);
+/// In which states must be on the disk where nobody asked for the end.
+const UNHURRIED: Duration = Duration::from_secs(60);
 
 /// What standard output shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -46,6 +59,8 @@ pub enum Format {
 /// How to run a plan.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The file that is read again when a signal asks for it, if there is one.
+    pub config: Option<PathBuf>,
     /// How fast recordings are played.
     pub pace: Pace,
     /// What standard output shows.
@@ -56,206 +71,269 @@ pub struct Options {
     pub run_for: Option<Duration>,
 }
 
-enum Message {
-    /// A stream's source was started, or failed to.
-    Started,
-    Ended(Box<Summary>),
-}
-
 /// Runs every stream until all have ended, and returns what they came to, in
 /// the order of the configuration. One stream's failure ends no other.
 ///
 /// # Errors
-/// Nothing was started: a model or a sink cannot be had.
+/// Nothing was started: a model, a sink or a socket cannot be had.
 pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
-    let sinks = Arc::new(Sinks::new(open_sinks(&plan.config.sinks, options.format)?));
-    let models = plan.models.into_iter().map(load).collect::<Result<Vec<_>>>()?;
-    let names: Vec<String> = plan.config.streams.iter().map(|s| s.name.clone()).collect();
-    let stops: Vec<Stop> = names.iter().map(|_| Stop::default()).collect();
-    let progress: Vec<Arc<Progress>> = names.iter().map(|_| Arc::default()).collect();
-    let told = progress.clone();
-    signals::listen(stops.clone(), move || tell(&told))?;
-    let state = plan.config.state.path.clone().or_else(StateFile::folder);
-    let learns = plan.config.streams.iter().any(|stream| stream.calibrate.is_some());
-    let keep = (state.is_some() && learns).then(|| Keep::start(names.len())).transpose()?;
-    let (mut posts, mut watches) = (Vec::new(), Vec::new());
-
     let (sender, messages) = unbounded();
-    let mut jobs = Vec::new();
-    for (i, (config, stream)) in plan.config.streams.into_iter().zip(plan.streams).enumerate() {
-        let model = models[stream.model].clone();
-        let log = open_log(&plan.config.accuracy, &config, &stream)?;
-        let keeping = match (&keep, &state) {
-            (Some(keep), Some(folder)) if config.calibrate.is_some() => {
-                let sha256 = model.bundle().sha256(model.mode());
-                let keeper = sha256.and_then(|sha256| keep.of(folder, &names[i], sha256));
-                keeper.map(|keeper| Keeping { keeper, every: plan.config.state.every.0 })
-            }
-            _ => None,
-        };
-        jobs.push(Job {
-            truths: truths(&config, stream, &model, &mut posts, &mut watches),
-            config,
-            accuracy: plan.config.accuracy.clone(),
-            log,
-            keeping,
-            model,
-            pace: options.pace,
-            sinks: sinks.clone(),
-            stop: stops[i].clone(),
-            progress: progress[i].clone(),
-            messages: sender.clone(),
-        });
-    }
-    // Kept until the streams have ended.
-    let control = &plan.config.control;
-    let _control = control.is_on().then(|| Control::start(control, posts)).transpose()?;
-    let _folders = Folders::start(watches)?;
-    for (i, job) in jobs.into_iter().enumerate() {
-        let spawned = thread::Builder::new().name(names[i].clone()).spawn(move || job.run());
-        if let Err(error) = spawned {
-            stops.iter().for_each(Stop::ask);
-            return Err(Error::unavailable(format!("starting stream \"{}\"", names[i]), error));
+    let (stop, heard) = (Stop::default(), sender.clone());
+    let asked = stop.clone();
+    signals::listen(move |what| {
+        if what == Asked::End {
+            // At once, whatever the main thread is at.
+            Ending::begin();
+            asked.ask();
+            notify::stopping();
         }
-    }
-    drop(sender);
+        let _ = heard.send(Message::Asked(what));
+    })?;
+    let sinks = Arc::new(Sinks::new(open_sinks(&plan.config.sinks, options.format)?));
+    let Some(prepared) = wait_for(&prepare(plan)?, &stop)? else { return Ok(Vec::new()) };
 
-    let begun = Instant::now();
-    let mut started = 0;
-    let mut summaries: Vec<Summary> = Vec::new();
-    while summaries.len() < names.len() {
-        let left = options.run_for.map(|run_for| run_for.saturating_sub(begun.elapsed()));
-        // Once asked to, the streams take a moment to end.
-        let wait = match left {
-            Some(Duration::ZERO) => {
-                stops.iter().for_each(Stop::ask);
-                STATUS_EVERY
-            }
-            Some(left) => left.min(STATUS_EVERY),
-            None => STATUS_EVERY,
-        };
-        match messages.recv_timeout(wait) {
-            Ok(Message::Started) => {
-                started += 1;
-                if started == names.len() {
-                    notify::ready();
-                }
-            }
-            Ok(Message::Ended(summary)) => {
-                if summary.closed {
-                    stops.iter().for_each(Stop::ask);
-                }
-                match &summary.error {
-                    Some(error) => log::error!("stream \"{}\" failed: {error}", summary.stream),
-                    None => log::debug!("stream \"{}\" ended", summary.stream),
-                }
-                summaries.push(*summary);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::internal(
-                    "running the streams",
-                    "a stream's thread ended without a word",
-                ));
-            }
-        }
-        notify::status(&status(names.len() - summaries.len(), &progress));
+    let keep = Keep::start()?;
+    let common = Common { sinks, keeps: keep.keeps(), pace: options.pace, stop, messages: sender };
+    let config = options.config.as_ref().map(|path| path.display().to_string());
+    let board = Board::new(config, common.sinks.clone());
+    let place = place::of_status(&prepared.config.status, options.config.as_deref());
+    let door = place.map_or(Ok(None), |place| place.open(board.clone()))?;
+    let control = &prepared.config.control;
+    let control = control.is_on().then(|| Control::start(control, Vec::new())).transpose()?;
+    let mut daemon = Daemon {
+        fixed: Fixed::of(&prepared.config),
+        models: prepared.models.clone(),
+        board,
+        control,
+        watchdog: notify::watchdog().map(|interval| Watchdog::new(interval, Instant::now())),
+        reload: Reload::default(),
+        reloading: None,
+        ready: false,
+        line: String::new(),
+        told: Instant::now(),
+        ending: None,
+        fleet: {
+            let patience = prepared.config.watchdog.patience.0;
+            Fleet::start(common.clone(), Blueprint::all(prepared), patience)
+        },
+    };
+    daemon.share_posts();
+    daemon.run(&messages, options);
+
+    let Daemon { mut fleet, control, board, ending, .. } = daemon;
+    for name in fleet.abandon_all(Instant::now()) {
+        log::error!("stream \"{name}\" did not end in time: it hangs and is left behind");
     }
     notify::stopping();
-    let lost = sinks.lost();
-    // The live view ends its last line before the log goes on.
-    drop(sinks);
-    summaries.sort_by_key(|s| names.iter().position(|name| *name == s.stream));
+    let tell = standings(&fleet);
+    let patience = ending.map_or(UNHURRIED, |ending| ending.left_for_states());
     // What was learned is on the disk before anybody is told that all is over.
-    drop(keep);
+    if !keep.finish(patience) {
+        log::error!("the disk did not take all that was learned in time");
+    }
+    drop((control, door, board));
+    let summaries = fleet.summaries();
+    // What waits is written, and the live view ends its last line, before the log
+    // goes on.
+    let sinks = common.sinks;
+    sinks.finish(ending.map_or(UNHURRIED, |ending| ending.left_for_sinks()));
     summaries.iter().for_each(|summary| log::info!("{summary}"));
-    tell(&progress);
-    if lost > 0 {
-        log::warn!("{lost} lines were lost on their way to a sink");
+    tell.iter().for_each(|text| log::info!("{text}"));
+    for sink in sinks.standing().iter().filter(|sink| sink.lost > 0) {
+        log::warn!("{} lines were lost on their way to {}", sink.lost, sink.name);
     }
     if let Some(path) = &options.summary {
-        write_summary(path, &summaries, lost)?;
+        write_summary(path, &summaries, &sinks)?;
     }
     Ok(summaries)
 }
 
-/// Says in the log how right each labelled stream has been.
-fn tell(progress: &[Arc<Progress>]) {
-    let texts: Vec<String> = progress.iter().filter_map(|p| p.standing.text()).collect();
-    match texts.is_empty() {
-        true => log::debug!("no stream was scored"),
-        false => texts.iter().for_each(|text| log::info!("{text}")),
+/// Waits for what is prepared, and meanwhile asks systemd for more time. `None`
+/// where the end was asked for.
+fn wait_for(prepared: &Receiver<Result<Prepared>>, stop: &Stop) -> Result<Option<Prepared>> {
+    let begun = Instant::now();
+    let mut extended = None;
+    loop {
+        match prepared.recv_timeout(LOOK) {
+            Ok(prepared) => return prepared.map(Some),
+            Err(RecvTimeoutError::Disconnected) => return Err(preparing_panicked()),
+            Err(RecvTimeoutError::Timeout) if stop.asked() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let due = extended.is_none_or(|at: Instant| at.elapsed() >= EXTEND_EVERY);
+        if due && begun.elapsed() < LONGEST_LOAD {
+            notify::extend(EXTENSION);
+            notify::status(&format!("loading models for {} s", begun.elapsed().as_secs()));
+            extended = Some(Instant::now());
+        }
     }
 }
 
-/// The accuracy log of a stream that has labels, where there is a folder for it.
-fn open_log(
-    options: &AccuracyOptions,
-    config: &StreamConfig,
-    stream: &StreamPlan,
-) -> Result<Option<AccuracyLog>> {
-    match options.folder() {
-        Some(folder) if stream.track.is_some() || config.labels.is_some() => {
-            AccuracyLog::open(&folder, &config.name, options, Arc::new(SystemClock)).map(Some)
+fn preparing_panicked() -> Error {
+    Error::internal("reading the configuration and its models", "it panicked")
+}
+
+/// What the main thread knows.
+struct Daemon {
+    fleet: Fleet,
+    fixed: Fixed,
+    models: Vec<Loaded>,
+    board: Board,
+    control: Option<Control>,
+    watchdog: Option<Watchdog>,
+    reload: Reload,
+    /// Brings the configuration that is being read again.
+    reloading: Option<Receiver<Result<Prepared>>>,
+    ready: bool,
+    /// What systemd was told last, and when.
+    line: String,
+    told: Instant,
+    ending: Option<Ending>,
+}
+
+impl Daemon {
+    /// Until all streams are over, or until it is time to leave what is left.
+    fn run(&mut self, messages: &Receiver<Message>, options: &Options) {
+        let begun = Instant::now();
+        let look = self.watchdog.as_ref().map_or(LOOK, |watchdog| watchdog.every().min(LOOK));
+        let nothing = never();
+        while !self.fleet.is_over() {
+            let mut wait = look;
+            if let Some(ending) = &self.ending {
+                wait = wait.min(ending.left_for_streams());
+                if wait.is_zero() {
+                    return;
+                }
+            } else if let Some(run_for) = options.run_for {
+                let left = run_for.saturating_sub(begun.elapsed());
+                wait = wait.min(left);
+                if left.is_zero() {
+                    self.end();
+                    continue;
+                }
+            }
+            let reloaded = self.reloading.clone().unwrap_or_else(|| nothing.clone());
+            select_biased! {
+                recv(messages) -> message => match message {
+                    Ok(message) => self.take(message, options.config.as_deref()),
+                    // It holds a sender itself.
+                    Err(_) => return,
+                },
+                recv(reloaded) -> prepared => {
+                    self.reloading = None;
+                    self.reloaded(prepared.unwrap_or_else(|_| Err(preparing_panicked())));
+                }
+                default(wait) => {}
+            }
+            self.look_around();
         }
-        _ => Ok(None),
+    }
+
+    fn take(&mut self, message: Message, config: Option<&Path>) {
+        let now = Instant::now();
+        match message {
+            Message::Started(id) => self.fleet.started(id, now),
+            Message::Ended(id, summary) => {
+                if self.fleet.ended(id, *summary, now) {
+                    self.fleet.ask_all(now);
+                }
+            }
+            Message::Asked(Asked::End) => self.end(),
+            Message::Asked(Asked::Tell) => match standings(&self.fleet).as_slice() {
+                [] => log::info!("no stream has labels: how right they are is not known"),
+                texts => texts.iter().for_each(|text| log::info!("{text}")),
+            },
+            Message::Asked(Asked::Reload) => self.begin_reload(config),
+        }
+    }
+
+    fn end(&mut self) {
+        if self.ending.is_none() {
+            self.ending = Some(Ending::begin());
+            self.fleet.ask_all(Instant::now());
+        }
+    }
+
+    fn look_around(&mut self) {
+        let now = Instant::now();
+        self.fleet.tick(now);
+        let line = self.board.write(&self.fleet, &self.reload, now);
+        if !self.ready && self.fleet.is_up(now) {
+            self.ready = true;
+            notify::ready();
+        }
+        if line != self.line && now - self.told >= Duration::from_secs(1)
+            || now - self.told >= STATUS_EVERY
+            || self.line.is_empty()
+        {
+            notify::status(&line);
+            (self.line, self.told) = (line, now);
+        }
+        if let Some(watchdog) = &mut self.watchdog
+            && watchdog.feeds(now, is_fed(self.fleet.verdicts(now)))
+        {
+            notify::feed();
+        }
+    }
+
+    fn begin_reload(&mut self, config: Option<&Path>) {
+        if self.ending.is_some() {
+            return;
+        }
+        notify::reloading();
+        let Some(config) = config else {
+            log::info!("SIGHUP: there is no configuration file to read again");
+            return notify::ready();
+        };
+        if self.reloading.is_some() {
+            log::info!("SIGHUP: the configuration is being read already, and will be once more");
+        }
+        log::info!("reading \"{}\" again", config.display());
+        match prepare_again(config, self.models.clone()) {
+            Ok(prepared) => self.reloading = Some(prepared),
+            Err(error) => self.reloaded(Err(error)),
+        }
+    }
+
+    fn reloaded(&mut self, prepared: Result<Prepared>) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.reload.count += 1;
+        self.reload.at = rfc3339(SystemTime::now());
+        match prepared {
+            Err(error) => {
+                log::error!("the configuration stays as it was: {error}");
+                self.reload.error = Some(error.to_string());
+            }
+            Ok(prepared) => {
+                self.reload.error = None;
+                let fixed = Fixed::of(&prepared.config);
+                self.reload.waiting = self.fixed.changed(&fixed);
+                for table in &self.reload.waiting {
+                    log::warn!("what changed in {table} waits for a restart");
+                }
+                self.models = prepared.models.clone();
+                let patience = prepared.config.watchdog.patience.0;
+                let changes = self.fleet.change(Blueprint::all(prepared), patience);
+                log::info!("the configuration was read again; {}", changes.text());
+                self.share_posts();
+            }
+        }
+        notify::ready();
+    }
+
+    /// Tells the control socket which streams take labels.
+    fn share_posts(&self) {
+        if let Some(control) = &self.control {
+            control.set_posts(self.fleet.posts());
+        }
     }
 }
 
-/// All that is and may come to be known of a stream; `None` without labels.
-fn truths(
-    config: &StreamConfig,
-    stream: StreamPlan,
-    model: &Model,
-    posts: &mut Vec<Post>,
-    watches: &mut Vec<FolderWatch>,
-) -> Option<Truths> {
-    let mut truths = Truths::new(&config.name);
-    let StreamPlan { track, clock, aliases, .. } = stream;
-    if let Some(track) = &track {
-        truths = truths.with_track(track.clone(), clock);
-    }
-    let Some(labels) = &config.labels else { return track.map(|_| truths) };
-    if labels.still_come() {
-        let bundle = model.bundle();
-        let (post, inbox) = label::live(Rules {
-            stream: config.name.clone(),
-            classes: bundle.labels().to_vec(),
-            aliases,
-            multi_label: bundle.task() == Task::MultiLabel,
-            clock,
-        });
-        if let Some(track) = &track {
-            post.also(track, clock);
-        }
-        if let Some(folder) = &labels.watch {
-            let names = config.video_names();
-            watches.push(FolderWatch::new(folder, &labels.read, names, post.clone()));
-        }
-        if labels.live {
-            posts.push(post);
-        }
-        truths = truths.with_inbox(inbox, labels.wait.0);
-    }
-    Some(truths)
-}
-
-fn status(running: usize, progress: &[Arc<Progress>]) -> String {
-    let sum = |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| -> u64 {
-        progress.iter().map(|p| of(p).load(Ordering::Relaxed)).sum()
-    };
-    format!(
-        "{running} of {} streams running, {} frames, {} predictions, {} skipped",
-        progress.len(),
-        sum(|p| &p.frames),
-        sum(|p| &p.predictions),
-        sum(|p| &p.skipped)
-    )
-}
-
-fn load(plan: ModelPlan) -> Result<Arc<Model>> {
-    let options = ModelOptions { mode: Some(plan.mode), ..plan.options };
-    Model::load_with(plan.bundle, &options)
+/// How right each labelled stream has been.
+fn standings(fleet: &Fleet) -> Vec<String> {
+    fleet.slots().iter().filter_map(|slot| slot.progress.standing.text()).collect()
 }
 
 fn open_sinks(configs: &[SinkConfig], format: Format) -> Result<Vec<Box<dyn Sink>>> {
@@ -267,8 +345,8 @@ fn open_sinks(configs: &[SinkConfig], format: Format) -> Result<Vec<Box<dyn Sink
         .iter()
         .map(|config| -> Result<Box<dyn Sink>> {
             Ok(match config {
-                SinkConfig::Stdout if text => Box::new(View::open(terminal, colour)?),
-                SinkConfig::Stdout => Box::new(StdoutSink::open()?),
+                SinkConfig::Stdout(_) if text => Box::new(View::open(terminal, colour)?),
+                SinkConfig::Stdout(queue_bytes) => Box::new(StdoutSink::open(*queue_bytes)?),
                 SinkConfig::File(file) => {
                     Box::new(FileSink::open(file.clone(), Arc::new(SystemClock))?)
                 }
@@ -283,103 +361,20 @@ struct Report<'a> {
     v: u32,
     kind: &'static str,
     streams: &'a [Summary],
+    sinks: Vec<Standing>,
     lines_lost: u64,
 }
 
-fn write_summary(path: &PathBuf, streams: &[Summary], lines_lost: u64) -> Result<()> {
+fn write_summary(path: &Path, streams: &[Summary], sinks: &Sinks) -> Result<()> {
     let doing = format!("writing the summary \"{}\"", path.display());
-    let report = Report { v: 1, kind: "summary", streams, lines_lost };
+    let (lines_lost, sinks) = (sinks.lost(), sinks.standing());
+    let report = Report { v: 1, kind: "summary", streams, sinks, lines_lost };
     let mut text =
         serde_json::to_string_pretty(&report).map_err(|error| Error::internal(&doing, error))?;
     text.push('\n');
-    fs::write(path, text).map_err(|error| Error::unavailable(doing, error))
-}
-
-/// What one stream's thread owns.
-struct Job {
-    config: StreamConfig,
-    truths: Option<Truths>,
-    accuracy: AccuracyOptions,
-    log: Option<AccuracyLog>,
-    keeping: Option<Keeping>,
-    model: Arc<Model>,
-    pace: Pace,
-    sinks: Arc<Sinks>,
-    stop: Stop,
-    progress: Arc<Progress>,
-    messages: Sender<Message>,
-}
-
-impl Job {
-    fn run(self) {
-        let (name, messages) = (self.config.name.clone(), self.messages.clone());
-        let health = self.progress.health.clone();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.start()));
-        let summary = match outcome {
-            Ok(Ok(session)) => {
-                let _ = messages.send(Message::Started);
-                session.run()
-            }
-            failed => {
-                let _ = messages.send(Message::Started);
-                let error = match failed {
-                    Ok(Err(error)) => error,
-                    _ => Error::internal(format!("starting stream \"{name}\""), "it panicked"),
-                };
-                Summary::new(&name).failed(error)
-            }
-        };
-        match &summary.error {
-            Some(error) => health.failed(&error.to_string()),
-            None => health.ended(),
-        }
-        // Nobody listens only when the daemon is already going down.
-        let _ = messages.send(Message::Ended(Box::new(summary)));
+    // A pipe or a device cannot be replaced.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::write(path, text).map_err(|error| Error::unavailable(doing, error));
     }
-
-    fn start(self) -> Result<Session> {
-        let facts = ModelFacts::of(self.model.bundle(), self.model.mode());
-        log::info!(
-            "stream \"{}\": {}, model \"{}\" in mode {}",
-            self.config.name,
-            self.config
-                .sources()
-                .map(|source| source.describe())
-                .collect::<Vec<_>>()
-                .join(", else "),
-            self.model.bundle().name(),
-            self.model.mode().name()
-        );
-        let want = Want {
-            rate: facts.input.rate,
-            colour: facts.input.colour,
-            max_gap: self.config.max_gap.0,
-        };
-        let specs: Vec<_> = self.config.sources().cloned().collect();
-        let told = Supervised {
-            name: self.config.name.clone(),
-            reconnect: self.config.reconnect,
-            clock: Arc::new(SystemClock),
-            stop: self.stop.clone(),
-            health: self.progress.health.clone(),
-        };
-        let source = video::supervise(&specs, &want, self.pace, &told)?;
-        Ok(Session {
-            name: self.config.name,
-            source: Box::new(Preprocessed::new(source, &facts.input)?),
-            classifier: self.model.classifier()?,
-            model: facts,
-            predict: self.config.predict,
-            truths: self.truths,
-            calibrate: self.config.calibrate,
-            accuracy: Some(self.accuracy),
-            log: self.log,
-            keeping: self.keeping,
-            sinks: self.sinks,
-            observer: None,
-            clock: Arc::new(SystemClock),
-            stop: self.stop,
-            progress: self.progress,
-        })
-    }
+    write_atomically(path, text.as_bytes())
 }

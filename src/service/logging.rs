@@ -11,6 +11,8 @@ use env_logger::{Target, WriteStyle};
 use indicatif::MultiProgress;
 use log::{Level, LevelFilter, Record};
 
+use crate::secret;
+
 /// Overrides the levels, in `env_logger`'s syntax (`kinewatch=debug`).
 const VARIABLE: &str = "KINEWATCH_LOG";
 
@@ -92,7 +94,7 @@ fn for_journald(f: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
     };
-    for line in record.args().to_string().lines() {
+    for line in secret::hidden(record.args().to_string()).lines() {
         writeln!(f, "<{priority}>{line}")?;
     }
     Ok(())
@@ -101,6 +103,7 @@ fn for_journald(f: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
 fn for_people(f: &mut Formatter, record: &Record<'_>, clear: bool) -> io::Result<()> {
     let level = record.level();
     let style = f.default_level_style(level);
+    let text = secret::hidden(record.args().to_string());
     let clear = if clear { "\r\x1b[2K" } else { "" };
-    writeln!(f, "{clear}{} {style}{level:<5}{style:#} {}", f.timestamp_seconds(), record.args())
+    writeln!(f, "{clear}{} {style}{level:<5}{style:#} {text}", f.timestamp_seconds())
 }

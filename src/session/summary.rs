@@ -28,7 +28,7 @@ pub struct Summary {
     /// Why it failed, if it did.
     #[serde(serialize_with = "as_text")]
     pub error: Option<Error>,
-    /// It ended because every reader of its predictions was gone.
+    /// It ended because every sink of its predictions was gone.
     #[serde(skip)]
     pub closed: bool,
 }
@@ -78,6 +78,19 @@ impl Summary {
             score: None,
             error: None,
             closed: false,
+        }
+    }
+
+    /// This stream and what it came to when it was started again.
+    #[must_use]
+    pub fn followed_by(self, next: Summary) -> Self {
+        Summary {
+            frames: self.frames + next.frames,
+            predictions: self.predictions + next.predictions,
+            skipped: self.skipped + next.skipped,
+            resets: self.resets + next.resets,
+            events: self.events + next.events,
+            ..next
         }
     }
 

@@ -1,9 +1,14 @@
 //! One record to every sink.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::record::{Kept, Lost};
 use super::{Record, Sink, SinkError};
+use crate::clock::{Clock, SystemClock};
+use crate::outbox::{Cause, Outbox, Outlet, Phase, Standing};
+use crate::stamp::rfc3339;
+use crate::stop::Stop;
 
 /// Whether it is worth going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,119 +21,178 @@ pub enum Flow {
     Failed,
 }
 
-struct Entry {
-    sink: Box<dyn Sink>,
-    /// Records lost since one last got through.
-    losing: u64,
-}
-
-struct State {
-    entries: Vec<Entry>,
-    lost: u64,
-    failed: bool,
+/// What a stream does about a sink that is behind.
+#[derive(Clone, Copy, Debug)]
+pub enum Patience<'a> {
+    /// Nothing: a live stream goes on, and the oldest records that wait are lost.
+    None,
+    /// Waits until every sink has taken the record, as nothing of a recording may
+    /// be lost; not for long once this is asked.
+    Until(&'a Stop),
 }
 
 /// The sinks that all streams of a daemon write to. No sink can harm another,
-/// nor the streams: one that loses records is reported and kept, one that
-/// panics is reported and left out.
-pub struct Sinks(Mutex<State>);
+/// nor the streams: one that is slow, blocked or refuses records has its own queue
+/// and thread, one that panics is left out.
+pub struct Sinks(Vec<Outbox<Arc<Kept>>>);
 
 impl Sinks {
-    /// Writes to each of `sinks`.
+    /// Writes to each of `sinks`; without any, records go nowhere.
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
-        let entries = sinks.into_iter().map(|sink| Entry { sink, losing: 0 }).collect();
-        Sinks(Mutex::new(State { entries, lost: 0, failed: false }))
+        let start = |s: Box<dyn Sink>| Outbox::start(s.name(), s.queue_bytes(), Place(s));
+        Sinks(sinks.into_iter().map(start).collect())
     }
 
     /// Gives `record` to every sink.
-    pub fn write(&self, record: Record<'_>) -> Flow {
-        // A sink that panics is caught below, so a poisoned lock holds a sound state.
-        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = &mut *guard;
-        state.entries.retain_mut(|entry| {
-            match catch_unwind(AssertUnwindSafe(|| entry.sink.write(record))) {
-                Ok(Ok(())) => {
-                    if entry.losing > 0 {
-                        log::warn!(
-                            "{} takes lines again; {} were lost",
-                            entry.sink.name(),
-                            entry.losing
-                        );
-                        entry.losing = 0;
-                    }
-                    true
-                }
-                Ok(Err(SinkError::Lost(why))) => {
-                    // Said once for each outage: at 8 lines a second a full
-                    // disk would otherwise fill the log as well.
-                    if entry.losing == 0 {
-                        log::error!("{} loses lines: {why}", entry.sink.name());
-                    }
-                    entry.losing += 1;
-                    state.lost += 1;
-                    true
-                }
-                Ok(Err(SinkError::Closed)) => {
-                    log::info!("{} was closed by its reader", entry.sink.name());
-                    false
-                }
-                Err(_) => {
-                    log::error!("{} panicked and is left out from now on", entry.sink.name());
-                    state.lost += 1;
-                    state.failed = true;
-                    false
-                }
-            }
-        });
-        match (state.entries.is_empty(), state.failed) {
-            (false, _) => Flow::Go,
-            (true, false) => Flow::Closed,
-            (true, true) => Flow::Failed,
+    pub fn write(&self, record: Record<'_>, patience: Patience<'_>) -> Flow {
+        if self.0.is_empty() {
+            return Flow::Go;
         }
+        let kept = Arc::new(Kept::of(record));
+        let weight = kept.weight();
+        match patience {
+            Patience::None => self.0.iter().for_each(|outbox| {
+                outbox.send(kept.clone(), weight, false);
+            }),
+            Patience::Until(stop) => {
+                let sent: Vec<u64> =
+                    self.0.iter().map(|outbox| outbox.send(kept.clone(), weight, true)).collect();
+                self.0.iter().zip(sent).for_each(|(outbox, number)| outbox.wait(number, stop));
+            }
+        }
+        self.flow()
     }
 
-    /// Records that a sink lost, over all sinks.
+    fn flow(&self) -> Flow {
+        let mut failed = false;
+        for outbox in &self.0 {
+            match outbox.phase() {
+                Phase::Open => return Flow::Go,
+                Phase::Closed => {}
+                Phase::Failed => failed = true,
+            }
+        }
+        if failed { Flow::Failed } else { Flow::Closed }
+    }
+
+    /// Records that were lost on their way, over all sinks.
     pub fn lost(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).lost
+        self.0.iter().map(|outbox| outbox.standing().lost).sum()
+    }
+
+    /// How things stand with each sink, in the order of the configuration.
+    pub fn standing(&self) -> Vec<Standing> {
+        self.0.iter().map(Outbox::standing).collect()
+    }
+
+    /// Waits until every sink has taken all that was written so far, or is gone.
+    pub fn settle(&self) {
+        self.0.iter().for_each(Outbox::settle);
+    }
+
+    /// Ends the sinks: what waits is written, and what is held back let out. Of one
+    /// that hangs for longer than `patience`, what it was still given is lost, and
+    /// counted. Nothing may be written after this.
+    pub fn finish(&self, patience: Duration) {
+        self.0.iter().for_each(Outbox::end);
+        let until = Instant::now() + patience;
+        self.0.iter().for_each(|outbox| outbox.ended(until));
+    }
+}
+
+/// A sink at the end of its queue.
+struct Place(Box<dyn Sink>);
+
+impl Outlet<Arc<Kept>> for Place {
+    fn put(&mut self, item: &Arc<Kept>) -> Result<(), SinkError> {
+        self.0.write(item.record())
+    }
+
+    fn gap(&mut self, lost: u64, cause: Cause) -> Result<(), SinkError> {
+        let at = rfc3339(SystemClock.wall());
+        self.0.write(Record::Lost(&Lost::new(lost, cause, at)))
+    }
+
+    fn flush(&mut self, all: bool) -> Result<Option<Duration>, SinkError> {
+        self.0.flush(all)
+    }
+
+    fn held(&self) -> u64 {
+        self.0.held()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Condvar, Mutex};
 
     use super::*;
     use crate::predict::{EndedBy, Event, EventKind};
+    use crate::rolling::FileOptions;
 
-    struct Scripted(Arc<AtomicU64>, Vec<Result<(), SinkError>>);
+    const WAITING: usize = FileOptions::QUEUE_BYTES;
+
+    /// What a sink does with its next records, and what it was given.
+    #[derive(Default)]
+    struct Script {
+        outcomes: Vec<Result<(), SinkError>>,
+        /// It hangs while this is so.
+        hangs: bool,
+        given: Vec<String>,
+    }
+
+    #[derive(Clone, Default)]
+    struct Scripted(Arc<(Mutex<Script>, Condvar)>);
+
+    impl Scripted {
+        fn new(outcomes: &[Result<(), SinkError>]) -> Self {
+            let scripted = Scripted::default();
+            scripted.0.0.lock().unwrap().outcomes = outcomes.to_vec();
+            scripted
+        }
+
+        fn hang(&self, hangs: bool) {
+            self.0.0.lock().unwrap().hangs = hangs;
+            self.0.1.notify_all();
+        }
+
+        fn given(&self) -> Vec<String> {
+            self.0.0.lock().unwrap().given.clone()
+        }
+    }
 
     impl Sink for Scripted {
         fn name(&self) -> String {
             "scripted".into()
         }
 
-        fn write(&mut self, _: Record<'_>) -> Result<(), SinkError> {
-            if self.1.is_empty() {
-                panic!("the script is over");
+        fn write(&mut self, record: Record<'_>) -> Result<(), SinkError> {
+            let mut script = self.0.0.lock().unwrap();
+            while script.hangs {
+                script = self.0.1.wait(script).unwrap();
             }
-            let outcome = self.1.remove(0);
-            self.0.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
+            let said = match record {
+                Record::Event(event) => event.label.clone(),
+                Record::Lost(lost) => format!("{} lost: {:?}", lost.lines, lost.why),
+                other => panic!("{other:?}"),
+            };
+            let outcome =
+                if script.outcomes.is_empty() { Ok(()) } else { script.outcomes.remove(0) };
+            if outcome.is_ok() {
+                script.given.push(said);
+            }
+            drop(script);
+            assert!(outcome != Err(SinkError::Lost("panic".into())));
             outcome
         }
     }
 
-    fn scripted(outcomes: &[Result<(), SinkError>]) -> (Box<dyn Sink>, Arc<AtomicU64>) {
-        let written = Arc::new(AtomicU64::new(0));
-        (Box::new(Scripted(written.clone(), outcomes.to_vec())), written)
-    }
-
-    fn event() -> Event {
+    fn event(label: &str) -> Event {
         Event {
             v: 1,
             kind: EventKind,
             stream: "gate".into(),
-            label: "wave".into(),
+            label: label.into(),
             start: 0.0,
             end: 1.0,
             peak: 0.9,
@@ -137,36 +201,123 @@ mod tests {
         }
     }
 
+    fn write(sinks: &Sinks, label: &str) -> Flow {
+        sinks.write(Record::Event(&event(label)), Patience::Until(&Stop::default()))
+    }
+
+    fn sinks(of: &[&Scripted]) -> Sinks {
+        Sinks::new(of.iter().map(|&s| Box::new(s.clone()) as Box<dyn Sink>).collect())
+    }
+
     #[test]
-    fn a_sink_that_loses_lines_is_kept_and_counted() {
-        let lost = || Err(SinkError::Lost("disk full".into()));
-        let (a, a_written) = scripted(&[lost(), lost(), Ok(())]);
-        let (b, b_written) = scripted(&[Ok(()), Ok(()), Ok(())]);
-        let sinks = Sinks::new(vec![a, b]);
-        for _ in 0..3 {
-            assert_eq!(sinks.write(Record::Event(&event())), Flow::Go);
+    fn a_sink_that_loses_records_is_kept_counts_them_and_tells_its_readers() {
+        let lost = || Err(SinkError::Lost("no".into()));
+        let (a, b) = (Scripted::new(&[lost(), Ok(()), lost()]), Scripted::default());
+        let sinks = sinks(&[&a, &b]);
+        for label in ["0", "1", "2"] {
+            assert_eq!(write(&sinks, label), Flow::Go);
         }
         assert_eq!(sinks.lost(), 2);
-        assert_eq!((a_written.load(Ordering::Relaxed), b_written.load(Ordering::Relaxed)), (1, 3));
+        let standing = sinks.standing();
+        assert_eq!((standing[0].lost, standing[0].written), (2, 1));
+        assert_eq!((standing[1].lost, standing[1].written), (0, 3));
+        assert_eq!(a.given(), ["1 lost: Failed", "1 lost: Failed", "2"]);
+        assert_eq!(b.given(), ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn what_a_sink_refuses_for_now_is_offered_again_and_nothing_is_lost() {
+        let later = || Err(SinkError::Later("full".into()));
+        let a = Scripted::new(&[Ok(()), later(), later()]);
+        let sinks = sinks(&[&a]);
+        for label in ["0", "1", "2"] {
+            assert_eq!(write(&sinks, label), Flow::Go);
+        }
+        assert_eq!((a.given(), sinks.lost()), (vec!["0".into(), "1".into(), "2".into()], 0));
+        assert_eq!(sinks.standing()[0].fault, None);
     }
 
     #[test]
     fn a_closed_sink_ends_only_itself_and_the_last_one_ends_all() {
-        let (a, _) = scripted(&[Err(SinkError::Closed)]);
-        let (b, _) = scripted(&[Ok(()), Err(SinkError::Closed)]);
-        let sinks = Sinks::new(vec![a, b]);
-        assert_eq!(sinks.write(Record::Event(&event())), Flow::Go);
-        assert_eq!(sinks.write(Record::Event(&event())), Flow::Closed);
+        let closed = || Err(SinkError::Closed);
+        let (a, b) = (Scripted::new(&[closed()]), Scripted::new(&[Ok(()), closed()]));
+        let sinks = sinks(&[&a, &b]);
+        assert_eq!(write(&sinks, "0"), Flow::Go);
+        assert_eq!(write(&sinks, "1"), Flow::Closed);
     }
 
     #[test]
     fn a_panicking_sink_is_left_out() {
-        let (a, _) = scripted(&[]);
-        let (b, written) = scripted(&[Ok(()), Ok(())]);
-        let sinks = Sinks::new(vec![a, b]);
-        assert_eq!(sinks.write(Record::Event(&event())), Flow::Go);
-        assert_eq!(sinks.write(Record::Event(&event())), Flow::Go);
-        assert_eq!((written.load(Ordering::Relaxed), sinks.lost()), (2, 1));
-        assert_eq!(sinks.write(Record::Event(&event())), Flow::Failed);
+        let panics = || Err(SinkError::Lost("panic".into()));
+        let (a, b) = (Scripted::new(&[panics()]), Scripted::new(&[Ok(()), Ok(()), panics()]));
+        let sinks = sinks(&[&a, &b]);
+        assert_eq!(write(&sinks, "0"), Flow::Go);
+        assert_eq!(write(&sinks, "1"), Flow::Go);
+        assert_eq!((b.given().len(), sinks.lost()), (2, 1));
+        assert_eq!(write(&sinks, "2"), Flow::Failed);
+    }
+
+    #[test]
+    fn a_sink_that_hangs_holds_up_neither_a_live_stream_nor_another_sink() {
+        let (a, b) = (Scripted::default(), Scripted::default());
+        let sinks = sinks(&[&a, &b]);
+        a.hang(true);
+        let records = WAITING / 512 * 3;
+        for k in 0..records {
+            assert_eq!(
+                sinks.write(Record::Event(&event(&k.to_string())), Patience::None),
+                Flow::Go
+            );
+            if k % 1000 == 0 {
+                sinks.0[1].settle();
+            }
+        }
+        sinks.0[1].settle();
+        assert_eq!(b.given().len(), records, "the other one has them all");
+        let standing = &sinks.standing()[0];
+        assert!(standing.lost > 0 && standing.waiting <= (WAITING / 512) as u64, "{standing:?}");
+        a.hang(false);
+        sinks.settle();
+        // The one in hand, a single hole with its size, and then the newest, in order.
+        let given = a.given();
+        let lost = sinks.lost();
+        assert_eq!(given[..2], ["0".to_owned(), format!("{lost} lost: Slow")]);
+        let rest: Vec<String> = (lost as usize + 1..records).map(|k| k.to_string()).collect();
+        assert_eq!(given[2..], rest);
+        assert_eq!(sinks.standing()[0].written + lost, records as u64);
+    }
+
+    #[test]
+    fn a_recording_waits_for_a_sink_that_hangs_until_it_is_asked_to_end() {
+        let a = Scripted::default();
+        let sinks = sinks(&[&a]);
+        a.hang(true);
+        let stop = Stop::default();
+        let (heard, done) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sinks.write(Record::Event(&event("0")), Patience::Until(&stop));
+                heard.send(()).unwrap();
+            });
+            assert!(done.recv_timeout(Duration::from_millis(300)).is_err(), "it did not wait");
+            stop.ask();
+            done.recv_timeout(Duration::from_secs(60)).expect("it ends");
+        });
+        // Neither does the end wait for ever, and what is lost is counted.
+        sinks.finish(Duration::from_millis(300));
+        assert_eq!(sinks.lost(), 1);
+        a.hang(false);
+    }
+
+    #[test]
+    fn what_waits_at_the_end_is_written_and_said() {
+        let a = Scripted::default();
+        let sinks = sinks(&[&a]);
+        for k in 0..100 {
+            sinks.write(Record::Event(&event(&k.to_string())), Patience::None);
+        }
+        sinks.finish(Duration::from_secs(60));
+        assert_eq!((a.given().len(), sinks.lost()), (100, 0));
+        assert_eq!(sinks.flow(), Flow::Closed);
     }
 }

@@ -1,27 +1,30 @@
 //! JSON lines in a file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::line::LineBuffer;
 use super::{Record, Sink, SinkError};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::rolling::{FileOptions, Rolling};
+use crate::rolling::{Batched, FileOptions};
 
-/// A [`Rolling`] file of predictions and events.
+/// A rolling file of predictions and events, written many lines at a time.
 pub struct FileSink {
-    file: Rolling,
+    file: Batched,
     line: LineBuffer,
+    queue_bytes: usize,
 }
 
 impl FileSink {
     /// Opens the file for appending, creating it and its folder as needed.
     ///
     /// # Errors
-    /// As [`Rolling::open`].
+    /// As [`Rolling::open`](crate::rolling::Rolling::open).
     pub fn open(options: FileOptions, clock: Arc<dyn Clock>) -> Result<Self> {
-        let file = Rolling::open("file sink", options, clock)?;
-        Ok(FileSink { file, line: LineBuffer::default() })
+        let queue_bytes = options.queue_bytes;
+        let file = Batched::open("file sink", options, clock)?;
+        Ok(FileSink { file, line: LineBuffer::default(), queue_bytes })
     }
 }
 
@@ -31,8 +34,19 @@ impl Sink for FileSink {
     }
 
     fn write(&mut self, record: Record<'_>) -> std::result::Result<(), SinkError> {
-        let bytes = self.line.fill(record)?;
-        self.file.append(bytes).map_err(|error| SinkError::Lost(error.to_string()))
+        self.file.take(self.line.fill(record)?)
+    }
+
+    fn flush(&mut self, all: bool) -> std::result::Result<Option<Duration>, SinkError> {
+        self.file.flush(all)
+    }
+
+    fn queue_bytes(&self) -> usize {
+        self.queue_bytes
+    }
+
+    fn held(&self) -> u64 {
+        self.file.held()
     }
 }
 
@@ -46,13 +60,7 @@ mod tests {
     use crate::predict::{EndedBy, Event, EventKind};
 
     fn open(path: &Path) -> FileSink {
-        let options = FileOptions {
-            path: path.to_owned(),
-            rotate_bytes: None,
-            rotate_age: None,
-            keep: FileOptions::KEEP,
-        };
-        FileSink::open(options, Arc::new(SystemClock)).unwrap()
+        FileSink::open(FileOptions::new(path), Arc::new(SystemClock)).unwrap()
     }
 
     fn write(sink: &mut FileSink, label: &str) -> std::result::Result<(), SinkError> {
@@ -67,7 +75,8 @@ mod tests {
             ended_by: EndedBy::Off,
             at: String::new(),
         };
-        sink.write(Record::Event(&event))
+        sink.write(Record::Event(&event))?;
+        sink.flush(true).map(|_| ())
     }
 
     fn labels(path: &Path) -> Vec<String> {
@@ -92,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_without_space_loses_records_and_goes_on() {
+    fn a_device_without_space_keeps_records_until_there_is_some() {
         let full = Path::new("/dev/full");
         if !full.exists() {
             return;
@@ -102,9 +111,10 @@ mod tests {
         std::os::unix::fs::symlink(full, &path).unwrap();
         // /dev/full reads as endless zeros of length 0: nothing is torn.
         let mut sink = open(&path);
-        assert!(matches!(write(&mut sink, "a"), Err(SinkError::Lost(_))));
+        assert!(matches!(write(&mut sink, "a"), Err(SinkError::Later(_))));
+        assert_eq!(sink.held(), 1);
         fs::remove_file(&path).unwrap();
         write(&mut sink, "b").unwrap();
-        assert_eq!(labels(&path), ["b"]);
+        assert_eq!((labels(&path), sink.held()), (vec!["a".into(), "b".into()], 0));
     }
 }

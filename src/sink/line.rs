@@ -14,6 +14,7 @@ impl LineBuffer {
             Record::Prediction(prediction) => serde_json::to_writer(&mut self.0, prediction),
             Record::Event(event) => serde_json::to_writer(&mut self.0, event),
             Record::Drift(drift) => serde_json::to_writer(&mut self.0, drift),
+            Record::Lost(lost) => serde_json::to_writer(&mut self.0, lost),
         };
         written.map_err(|error| SinkError::Lost(error.to_string()))?;
         self.0.push(b'\n');

@@ -32,9 +32,32 @@ pub struct SinkOptions {
     pub rotate_age: Option<HumanDuration>,
     /// `file`: how many files are kept besides the current one.
     pub keep: Option<usize>,
+    /// `file`: how long a line may wait to be written together with others.
+    pub flush: Option<HumanDuration>,
+    /// `file`: how long a line may wait to be safe from a power cut.
+    pub sync: Option<HumanDuration>,
+    /// Memory for what waits for a sink that is behind, about, in bytes.
+    pub queue_bytes: Option<usize>,
 }
 
+/// A smaller queue holds too few lines.
+const LEAST_QUEUE: usize = 16 << 10;
+
 impl SinkOptions {
+    /// Memory for what waits, in bytes.
+    ///
+    /// # Errors
+    /// The key, below `[[sink]]`, and the fault.
+    pub fn queue_bytes(&self) -> Result<usize, (&'static str, String)> {
+        match self.queue_bytes.unwrap_or(FileOptions::QUEUE_BYTES) {
+            few if few < LEAST_QUEUE => Err((
+                "queue_bytes",
+                format!("{few} bytes hold too few lines; expected {LEAST_QUEUE} or more"),
+            )),
+            bytes => Ok(bytes),
+        }
+    }
+
     /// The options of a `file` sink; `None` for another kind.
     ///
     /// # Errors
@@ -47,6 +70,8 @@ impl SinkOptions {
                     ("rotate_bytes", self.rotate_bytes.is_some()),
                     ("rotate_age", self.rotate_age.is_some()),
                     ("keep", self.keep.is_some()),
+                    ("flush", self.flush.is_some()),
+                    ("sync", self.sync.is_some()),
                 ];
                 match given.iter().find(|(_, given)| *given) {
                     Some((key, _)) => Err((
@@ -73,17 +98,22 @@ impl SinkOptions {
                 if self.rotate_age.is_some_and(|age| age.0.is_zero()) {
                     return Err(("rotate_age", "a file of no age; expected a longer time".into()));
                 }
-                if self.keep.is_some() && self.rotate_bytes.is_none() && self.rotate_age.is_none() {
+                if self.sync.is_some_and(|sync| sync.0.is_zero()) {
                     return Err((
-                        "keep",
-                        "nothing is rotated; expected rotate_bytes or rotate_age beside it".into(),
+                        "sync",
+                        "a flash card would not last; expected a longer time, such as \"30 s\""
+                            .into(),
                     ));
                 }
+                let defaults = FileOptions::new(&path);
                 Ok(Some(FileOptions {
+                    rotate_bytes: self.rotate_bytes.unwrap_or(defaults.rotate_bytes),
+                    rotate_age: self.rotate_age.unwrap_or(defaults.rotate_age),
+                    keep: self.keep.unwrap_or(defaults.keep),
+                    flush: self.flush.unwrap_or(defaults.flush),
+                    sync: self.sync.unwrap_or(defaults.sync),
+                    queue_bytes: self.queue_bytes()?,
                     path,
-                    rotate_bytes: self.rotate_bytes,
-                    rotate_age: self.rotate_age,
-                    keep: self.keep.unwrap_or(FileOptions::KEEP),
                 }))
             }
         }
@@ -99,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_keeps_five_older_ones_unless_told() {
-        let file =
-            read("kind = \"file\"\npath = \"p.jsonl\"\nrotate_bytes = 1000").unwrap().unwrap();
-        assert_eq!((file.keep, file.rotate_bytes, file.rotate_age), (5, Some(1000), None));
-        let file =
-            read("kind = \"file\"\npath = \"p\"\nrotate_age = \"1 h\"\nkeep = 0").unwrap().unwrap();
-        assert_eq!(file.keep, 0);
+    fn a_file_is_bounded_unless_told_otherwise() {
+        let file = read("kind = \"file\"\npath = \"p.jsonl\"").unwrap().unwrap();
+        assert_eq!(file, FileOptions::new("p.jsonl".as_ref()));
+        let text = "kind = \"file\"\npath = \"p\"\nrotate_age = \"1 h\"\nkeep = 0\nflush = \"0 s\"";
+        let file = read(text).unwrap().unwrap();
+        assert_eq!((file.keep, file.rotate_age), (0, HumanDuration::seconds(3600)));
+        assert_eq!(file.flush, HumanDuration::seconds(0));
     }
 
     #[test]
@@ -116,10 +146,14 @@ mod tests {
             ("kind = \"stdout\"\nkeep = 2", "keep"),
             ("kind = \"file\"\npath = \"p\"\nrotate_bytes = 0", "rotate_bytes"),
             ("kind = \"file\"\npath = \"p\"\nrotate_age = \"0 s\"", "rotate_age"),
-            ("kind = \"file\"\npath = \"p\"\nkeep = 2", "keep"),
+            ("kind = \"file\"\npath = \"p\"\nsync = \"0 s\"", "sync"),
+            ("kind = \"stdout\"\nflush = \"1 s\"", "flush"),
+            ("kind = \"file\"\npath = \"p\"\nqueue_bytes = 1000", "queue_bytes"),
         ] {
             assert_eq!(read(text).unwrap_err().0, key, "{text}");
         }
         assert_eq!(read("kind = \"stdout\""), Ok(None));
+        let small = SinkOptions { queue_bytes: Some(1), ..SinkOptions::default() };
+        assert_eq!(small.queue_bytes().unwrap_err().0, "queue_bytes");
     }
 }

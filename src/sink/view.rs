@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::File;
+use std::time::Duration;
 
-use super::stdout::{unbuffered, write_all};
+use super::stdout::Output;
 use super::{Record, Sink, SinkError};
 use crate::calibrate::Watched;
 use crate::error::Result;
@@ -27,7 +27,7 @@ struct Shown {
 
 /// Readable lines on standard output.
 pub struct View {
-    out: File,
+    out: Output,
     screen: Screen,
 }
 
@@ -38,7 +38,7 @@ impl View {
     /// # Errors
     /// Standard output is closed.
     pub fn open(terminal: bool, colour: bool) -> Result<Self> {
-        Ok(View { out: unbuffered()?, screen: Screen::new(terminal, terminal && colour) })
+        Ok(View { out: Output::open()?, screen: Screen::new(terminal, terminal && colour) })
     }
 }
 
@@ -48,12 +48,25 @@ impl Sink for View {
     }
 
     fn write(&mut self, record: Record<'_>) -> std::result::Result<(), SinkError> {
+        // What stands on the screen changes only with what gets there.
+        self.out.flush()?;
         let text = match record {
             Record::Prediction(prediction) => self.screen.prediction(prediction),
             Record::Event(event) => self.screen.event(event),
             Record::Drift(drift) => self.screen.drift(drift),
+            Record::Lost(lost) => {
+                self.screen.own_line(format!("{} lines were lost here\n", lost.lines))
+            }
         };
-        if text.is_empty() { Ok(()) } else { write_all(&mut self.out, text.as_bytes()) }
+        self.out.take(text.as_bytes())
+    }
+
+    fn flush(&mut self, _: bool) -> std::result::Result<Option<Duration>, SinkError> {
+        self.out.flush().map(|()| None)
+    }
+
+    fn held(&self) -> u64 {
+        u64::from(self.out.is_held())
     }
 }
 
@@ -61,7 +74,7 @@ impl Drop for View {
     fn drop(&mut self) {
         if self.screen.open.is_some() {
             // Nobody is left to tell if even this fails.
-            let _ = write_all(&mut self.out, b"\n");
+            let _ = self.out.take(b"\n").and_then(|()| self.out.flush());
         }
     }
 }

@@ -88,7 +88,18 @@ pub(crate) fn shown(text: &str) -> String {
     hide_values(&out)
 }
 
+/// The values of parameters in `text` that are named like secrets.
+pub(crate) fn secrets_in(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    take_values(text, &mut |value| found.push(value.trim_matches('"').to_owned()));
+    found
+}
+
 fn hide_values(text: &str) -> String {
+    take_values(text, &mut |_| {})
+}
+
+fn take_values(text: &str, found: &mut dyn FnMut(&str)) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('=') {
@@ -106,7 +117,9 @@ fn hide_values(text: &str) -> String {
                 }),
             };
             out.push_str("***");
-            rest = &tail[end.unwrap_or(tail.len())..];
+            let (value, after) = tail.split_at(end.unwrap_or(tail.len()));
+            found(value);
+            rest = after;
         }
     }
     out.push_str(rest);

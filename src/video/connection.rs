@@ -1,11 +1,14 @@
 //! One connection to a source, as the supervisor holds it: the seam behind which
 //! there is GStreamer in this process, or in another one, or a simulation.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 use crate::video::errand::{Errand, MOST};
+use crate::video::isolate::Isolated;
+use crate::video::source::PROGRAM;
 use crate::video::spec::SourceSpec;
 use crate::video::{Frame, FrameSource, Health, Pace, Source, Want};
 
@@ -78,8 +81,9 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// GStreamer in this process. A plugin that hangs takes a thread with it, and
-    /// not the stream. `pace` is for recordings.
+    /// GStreamer in this process, or in one of its own where the source is to be
+    /// isolated. A plugin that hangs takes a thread with it, and not the stream.
+    /// `pace` is for recordings.
     pub fn pipeline(
         name: &str,
         spec: &SourceSpec,
@@ -101,58 +105,96 @@ impl Candidate {
             }
             let (name, spec, want) = (name.clone(), spec.clone(), want.clone());
             let (stop, noting) = (stop.clone(), health.clone());
-            let work = move || {
-                Source::open_noting(&name, &spec, &want, pace, &stop, &noting).map(Source::watched)
-            };
+            let work = move || connect(&name, &spec, &want, pace, &stop, &noting);
             let opening = Some(Errand::start("video-open", &health, work)?);
-            Ok(Box::new(Pipeline { text, recording, opening, source: None }))
+            Ok(Box::new(Opening { text, recording, opening, connection: None }))
         };
         Candidate { text, timeout, recording, open: Box::new(open) }
     }
 }
 
-/// A pipeline that is being opened in a thread of its own, or is open.
-struct Pipeline {
-    text: String,
-    recording: bool,
-    opening: Option<Errand<Result<Source>>>,
-    source: Option<Source>,
+/// What [`Candidate::pipeline`] opens, in a thread of its own.
+fn connect(
+    name: &str,
+    spec: &SourceSpec,
+    want: &Want,
+    pace: Pace,
+    stop: &Stop,
+    health: &Health,
+) -> Result<Box<dyn Connection>> {
+    Ok(match &spec.isolate {
+        None => Box::new(Source::open_noting(name, spec, want, pace, stop, health)?.watched()),
+        Some(isolation) => {
+            let program = Path::new(PROGRAM);
+            Box::new(Isolated::open(program, name, spec, isolation, want, pace, true, stop)?)
+        }
+    })
 }
 
-impl Connection for Pipeline {
+/// A source that is being opened in a thread of its own, or is open.
+struct Opening {
+    text: String,
+    recording: bool,
+    opening: Option<Errand<Result<Box<dyn Connection>>>>,
+    connection: Option<Box<dyn Connection>>,
+}
+
+impl Connection for Opening {
     fn opened(&mut self, wait: Duration) -> Result<bool> {
         if let Some(opening) = &mut self.opening
             && let Some(outcome) = opening.wait(wait)?
         {
             self.opening = None;
-            self.source = Some(outcome?);
+            self.connection = Some(outcome?);
         }
-        Ok(self.source.is_some())
+        Ok(self.connection.is_some())
     }
 
     fn poll(&mut self, frame: &mut Frame, wait: Duration) -> Result<Polled> {
-        match &mut self.source {
-            Some(source) => source.poll(frame, wait),
+        match &mut self.connection {
+            Some(connection) => connection.poll(frame, wait),
             None => self.opened(wait).map(|_| Polled::Nothing),
         }
     }
 
     fn live(&self) -> bool {
-        self.source.as_ref().map_or(!self.recording, FrameSource::live)
+        self.connection.as_ref().map_or(!self.recording, |connection| connection.live())
     }
 
     fn pulse(&self) -> Pulse {
-        self.source.as_ref().map(Source::pulse).unwrap_or_default()
+        self.connection.as_ref().map(|connection| connection.pulse()).unwrap_or_default()
     }
 
     fn overdue(&self, time: Duration) -> Error {
-        match &self.source {
-            Some(source) => source.overdue(time),
+        match &self.connection {
+            Some(connection) => connection.overdue(time),
             None => {
                 let fault = format!("it hangs while it is opened, for {} s", time.as_secs_f64());
                 Error::unavailable(format!("opening {}", self.text), fault)
                     .remedy("see to the camera, its driver and its GStreamer plugin")
             }
         }
+    }
+}
+
+impl Connection for Source {
+    fn opened(&mut self, _wait: Duration) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn poll(&mut self, frame: &mut Frame, wait: Duration) -> Result<Polled> {
+        Source::poll(self, frame, wait)
+    }
+
+    fn live(&self) -> bool {
+        FrameSource::live(self)
+    }
+
+    fn pulse(&self) -> Pulse {
+        Source::pulse(self)
+    }
+
+    fn overdue(&self, time: Duration) -> Error {
+        Source::overdue(self, time)
     }
 }

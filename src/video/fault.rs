@@ -19,6 +19,8 @@ pub(crate) struct Faults {
     kind: SourceKind,
     /// Whether a user name was given.
     has_user: bool,
+    /// Whether the server's certificate is checked.
+    vouched: bool,
     /// What a missing-plugin message asked for; the error that follows it says
     /// less.
     missing: Option<(String, Option<&'static str>)>,
@@ -54,7 +56,11 @@ impl Faults {
             "" => format!("playing {}", spec.describe()),
             name => format!("playing {} (stream {name:?})", spec.describe()),
         };
-        Faults { doing, kind, has_user, missing: None, forbids: !spec.decoder.forbid.is_empty() }
+        let scheme = spec.uri.as_deref().map(|uri| Address::parse(uri).scheme());
+        let vouched =
+            spec.tls_verify() && scheme.is_some_and(|s| matches!(s.as_str(), "rtsps" | "https"));
+        let forbids = !spec.decoder.forbid.is_empty();
+        Faults { doing, kind, has_user, vouched, missing: None, forbids }
     }
 
     /// What was being done, for errors that do not come from GStreamer.
@@ -242,6 +248,15 @@ impl Faults {
                 }
                 // libsoup's source reports a failed connection so, without more.
                 let mute = self.kind == SourceKind::Http && debug.contains("reason error (-5)");
+                let unreached = mute
+                    || error.matches(gst::ResourceError::OpenReadWrite)
+                    || error.matches(gst::ResourceError::OpenRead);
+                if unreached && self.vouched && !debug.contains("refused") {
+                    return wrong(
+                        "no secure connection: the server breaks off, or its certificate is not accepted",
+                        "install its authority's certificate, or set tls_verify = false on a network that you trust; check host and port",
+                    );
+                }
                 if mute {
                     return wrong(
                         "the server cannot be reached or breaks off",

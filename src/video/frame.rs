@@ -135,3 +135,22 @@ pub trait FrameSource: Send {
         0
     }
 }
+
+/// A source that may be a recording: what a replay asks of it besides its frames.
+pub trait Recording: FrameSource {
+    /// The length that a recording's header announces, once its first picture
+    /// came; `None` where it announces none. To be asked before the first
+    /// [`next`](FrameSource::next).
+    ///
+    /// # Errors
+    /// What [`next`](FrameSource::next) would have told: nothing can be decoded.
+    fn length(&mut self) -> Result<Option<Duration>>;
+
+    /// Samples at `times` after the first picture instead of at a rate, and ends
+    /// with the last of them; see [`Sampler::at`](crate::video::Sampler::at). To
+    /// be called before the first [`next`](FrameSource::next).
+    fn sample_at(&mut self, times: Vec<Duration>);
+
+    /// How far the recording was decoded: the end of its newest picture.
+    fn reach(&self) -> Duration;
+}

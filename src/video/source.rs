@@ -1,6 +1,8 @@
 //! The GStreamer source of sampled frames.
 
-use std::sync::atomic::Ordering;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
@@ -13,12 +15,15 @@ use crate::video::connection::{Polled, Pulse};
 use crate::video::convert::Converter;
 use crate::video::download::{Download, device_memory};
 use crate::video::fault::Faults;
+use crate::video::isolate::Isolated;
 use crate::video::pacer::Pacer;
 use crate::video::pipeline::{Arrival, Liveness, Picture, Running};
 use crate::video::sampler::Tick;
 use crate::video::spec::SourceSpec;
-use crate::video::{Colour, Frame, FrameSource, Health, Next, Pace, Sampler};
+use crate::video::{Colour, Frame, FrameSource, Health, Next, Pace, Recording, Sampler};
 
+/// This very program, even where its file was replaced meanwhile.
+pub(crate) const PROGRAM: &str = "/proc/self/exe";
 /// How often a waiting source looks at the stop flag and the pipeline's messages.
 const LOOK: Duration = Duration::from_millis(50);
 /// So many pictures without a presentation time, and none with one, are an error.
@@ -57,7 +62,29 @@ pub fn open(
     pace: Pace,
     stop: &Stop,
 ) -> Result<Box<dyn FrameSource>> {
-    Ok(Box::new(Source::open(name, spec, want, pace, stop)?))
+    let source: Box<dyn FrameSource> = open_recording(name, spec, want, pace, stop)?;
+    Ok(source)
+}
+
+/// As [`open`], for a replay. Where the source is to be isolated, a process of its
+/// own decodes it; see [`isolate`](crate::video::isolate).
+///
+/// # Errors
+/// See [`Source::open`].
+pub fn open_recording(
+    name: &str,
+    spec: &SourceSpec,
+    want: &Want,
+    pace: Pace,
+    stop: &Stop,
+) -> Result<Box<dyn Recording>> {
+    Ok(match &spec.isolate {
+        None => Box::new(Source::open(name, spec, want, pace, stop)?),
+        Some(isolation) => {
+            let program = Path::new(PROGRAM);
+            Box::new(Isolated::open(program, name, spec, isolation, want, pace, false, stop)?)
+        }
+    })
 }
 
 /// A GStreamer pipeline with a sampler behind it. Pictures that the sampler
@@ -92,6 +119,8 @@ pub struct Source {
     failure: Option<Error>,
     /// How it ended, once it did and the last ticks are to be given.
     over: Option<Result<Next>>,
+    /// Counted up as long as this source is not stuck.
+    steps: Arc<AtomicU64>,
 }
 
 impl Source {
@@ -154,6 +183,7 @@ impl Source {
             idle_since: None,
             failure: None,
             over: None,
+            steps: Arc::default(),
         })
     }
 
@@ -167,34 +197,10 @@ impl Source {
         self.running.decoded()
     }
 
-    /// The length that a recording's header announces, once its first picture
-    /// came; `None` where it announces none. To be asked before the first
-    /// [`next`](FrameSource::next).
-    ///
-    /// # Errors
-    /// What [`next`](FrameSource::next) would have told: nothing can be decoded.
-    pub fn length(&mut self) -> Result<Option<Duration>> {
-        while self.first.is_none() && self.over.is_none() && !self.stop.asked() {
-            self.read_messages();
-            let wait = if self.failure.is_some() { Duration::ZERO } else { LOOK };
-            match self.running.pictures.recv_timeout(wait) {
-                Ok(arrival) => self.first = Some(arrival),
-                Err(RecvTimeoutError::Timeout) => self.look_around(),
-                Err(RecvTimeoutError::Disconnected) => self.gone(),
-            }
-        }
-        if let Some(Err(error)) = &self.over {
-            return Err(error.clone());
-        }
-        let announced = self.running.pipeline.query_duration::<gst::ClockTime>();
-        Ok(announced.map(Duration::from).filter(|length| !length.is_zero()))
-    }
-
-    /// Samples at `times` after the first picture instead of at a rate, and ends
-    /// with the last of them; see [`Sampler::at`]. To be called before the first
-    /// [`next`](FrameSource::next).
-    pub fn sample_at(&mut self, times: Vec<Duration>) {
-        self.sampler = Sampler::at(times);
+    /// A number that changes several times a second while this source works or
+    /// waits, and stays when it is stuck.
+    pub(crate) fn steps(&self) -> Arc<AtomicU64> {
+        self.steps.clone()
     }
 
     /// Leaves it to the caller to look at [`pulse`](Self::pulse) and to give up a
@@ -248,11 +254,6 @@ impl Source {
             }
             left = until.saturating_duration_since(now);
         }
-    }
-
-    /// How far the recording was decoded: the end of its newest picture.
-    pub fn reach(&self) -> Duration {
-        Duration::from_nanos(self.sampler.reach().or(self.newest).unwrap_or(0))
     }
 
     /// One step: a picture, the end, or a look around.
@@ -431,6 +432,7 @@ impl Source {
 
     /// Takes the pipeline's messages, so that they do not pile up either.
     fn read_messages(&mut self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
         // An element that posts faster than anybody reads must not hold up the stream.
         for message in (0..MESSAGES).map_while(|_| self.running.bus.pop()) {
             match message.view() {
@@ -495,6 +497,33 @@ impl FrameSource for Source {
 
     fn dropped(&self) -> u64 {
         self.running.shared.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Recording for Source {
+    fn length(&mut self) -> Result<Option<Duration>> {
+        while self.first.is_none() && self.over.is_none() && !self.stop.asked() {
+            self.read_messages();
+            let wait = if self.failure.is_some() { Duration::ZERO } else { LOOK };
+            match self.running.pictures.recv_timeout(wait) {
+                Ok(arrival) => self.first = Some(arrival),
+                Err(RecvTimeoutError::Timeout) => self.look_around(),
+                Err(RecvTimeoutError::Disconnected) => self.gone(),
+            }
+        }
+        if let Some(Err(error)) = &self.over {
+            return Err(error.clone());
+        }
+        let announced = self.running.pipeline.query_duration::<gst::ClockTime>();
+        Ok(announced.map(Duration::from).filter(|length| !length.is_zero()))
+    }
+
+    fn sample_at(&mut self, times: Vec<Duration>) {
+        self.sampler = Sampler::at(times);
+    }
+
+    fn reach(&self) -> Duration {
+        Duration::from_nanos(self.sampler.reach().or(self.newest).unwrap_or(0))
     }
 }
 

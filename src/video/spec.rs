@@ -4,12 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gstreamer::glib;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
-use crate::video::address::{Address, shown};
+use crate::video::address::{Address, secrets_in, shown};
+use crate::video::isolate::Isolation;
 
 /// How RTP travels from an RTSP camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -70,6 +72,10 @@ pub struct SourceSpec {
     pub tls_verify: Option<bool>,
     /// Which decoders to prefer or forbid.
     pub decoder: DecoderChoice,
+    /// Decode in a process of its own, held so. Not a key of this table: a
+    /// stream's `isolate`.
+    #[serde(skip)]
+    pub isolate: Option<Isolation>,
 }
 
 /// What `source = …` says: one table, or a list of them, the first preferred.
@@ -149,7 +155,8 @@ impl SourceSpec {
 
     /// The source in a few words, without passwords: `video "a.mp4"`.
     pub fn describe(&self) -> String {
-        match self.target() {
+        // A secret may stand anywhere in it: `http://camera/${SECRET}/live`.
+        crate::secret::hidden(match self.target() {
             Ok(Target::Path(path)) => format!("video {path:?}"),
             Ok(Target::Uri(uri)) => format!("{:?}", shown(&Address::parse(uri).uri)),
             Ok(Target::Device(device)) => format!("camera {device:?}"),
@@ -157,7 +164,7 @@ impl SourceSpec {
             Ok(Target::Pipeline(description)) => format!("pipeline {:?}", shown(description)),
             Ok(Target::Synth(options)) => format!("synth {options:?}"),
             Err(_) => "an incomplete source".to_owned(),
-        }
+        })
     }
 
     /// Everything that can be said of this source without opening it.
@@ -308,6 +315,33 @@ impl SourceSpec {
         self.tls_verify.unwrap_or(true)
     }
 
+    /// Whether a secret stands in what it names: `rtsp://user:password@host`,
+    /// `…?token=…`, `user-pw=…`.
+    pub(crate) fn names_secret(&self) -> bool {
+        let in_uri = self.uri.as_deref().and_then(|uri| Address::parse(uri).password);
+        in_uri.is_some_and(|password| !password.is_empty()) || !self.secrets_in_text().is_empty()
+    }
+
+    fn secrets_in_text(&self) -> Vec<String> {
+        self.uri.iter().chain(&self.pipeline).flat_map(|text| secrets_in(text)).collect()
+    }
+
+    /// Sees to it that its secrets appear in no text from now on.
+    pub(crate) fn keep_secrets(&self) {
+        let mut secrets = self.secrets_in_text();
+        secrets.extend(self.password.clone());
+        if let Some(uri) = &self.uri {
+            secrets.extend(Address::parse(uri).password);
+            let Address { user, password, .. } = self.address(uri);
+            if let Some(password) = password.filter(|password| !password.is_empty()) {
+                // As HTTP's Basic authentication says it (RFC 7617).
+                let pair = format!("{}:{password}", user.unwrap_or_default());
+                secrets.push(glib::base64_encode(pair.as_bytes()).into());
+            }
+        }
+        secrets.iter().for_each(|secret| crate::secret::keep(secret));
+    }
+
     /// The URI without its user information, and user and password from the
     /// options or else from the URI.
     pub(crate) fn address(&self, uri: &str) -> Address {
@@ -387,6 +421,7 @@ impl fmt::Debug for SourceSpec {
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("tls_verify", &self.tls_verify)
             .field("decoder", &self.decoder)
+            .field("isolate", &self.isolate)
             .finish()
     }
 }

@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kinewatch::clip::{InputSpec, Layout, Preprocessed, Resize};
@@ -58,18 +58,23 @@ pub fn frames_after(reset: Reset, start: f64, count: u32, rate: f64) -> Vec<Step
 
 /// A source that follows a script and then ends.
 pub struct Source {
-    steps: std::vec::IntoIter<Step>,
+    steps: Box<dyn Iterator<Item = Step> + Send>,
     live: bool,
     stop: Stop,
 }
 
 impl Source {
     pub fn recording(steps: Vec<Step>) -> Self {
-        Source { steps: steps.into_iter(), live: false, stop: Stop::default() }
+        Source { steps: Box::new(steps.into_iter()), live: false, stop: Stop::default() }
     }
 
     pub fn live(steps: Vec<Step>) -> Self {
         Source { live: true, ..Source::recording(steps) }
+    }
+
+    /// Live, for as long as there are steps.
+    pub fn endless(steps: impl Iterator<Item = Step> + Send + 'static) -> Self {
+        Source { steps: Box::new(steps), ..Source::live(Vec::new()) }
     }
 }
 
@@ -193,11 +198,11 @@ impl Classifier for Model {
 
 /// Keeps every line in memory.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Vec<serde_json::Value>>>);
+pub struct Memory(Arc<Mutex<Vec<serde_json::Value>>>, Arc<OnceLock<Weak<Sinks>>>);
 
 impl Memory {
     pub fn lines(&self, kind: &str) -> Vec<serde_json::Value> {
-        self.0.lock().unwrap().iter().filter(|line| line["kind"] == kind).cloned().collect()
+        self.all().into_iter().filter(|line| line["kind"] == kind).collect()
     }
 
     pub fn predictions(&self) -> Vec<serde_json::Value> {
@@ -205,6 +210,10 @@ impl Memory {
     }
 
     pub fn all(&self) -> Vec<serde_json::Value> {
+        // A live stream does not wait for its sinks.
+        if let Some(sinks) = self.1.get().and_then(Weak::upgrade) {
+            sinks.settle();
+        }
         self.0.lock().unwrap().clone()
     }
 }
@@ -219,6 +228,7 @@ impl Sink for Memory {
             Record::Prediction(prediction) => serde_json::to_value(prediction),
             Record::Event(event) => serde_json::to_value(event),
             Record::Drift(drift) => serde_json::to_value(drift),
+            Record::Lost(lost) => serde_json::to_value(lost),
         };
         self.0.lock().unwrap().push(line.unwrap());
         Ok(())
@@ -294,5 +304,7 @@ pub fn session(name: &str, source: Source, model: Model, sinks: &Arc<Sinks>) -> 
 /// Sinks that keep everything in memory.
 pub fn memory() -> (Memory, Arc<Sinks>) {
     let memory = Memory::default();
-    (memory.clone(), Arc::new(Sinks::new(vec![Box::new(memory)])))
+    let sinks = Arc::new(Sinks::new(vec![Box::new(memory.clone())]));
+    let _ = memory.1.set(Arc::downgrade(&sinks));
+    (memory, sinks)
 }

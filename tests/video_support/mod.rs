@@ -243,12 +243,23 @@ pub fn closed_port() -> u16 {
 /// A real RTSP server on loopback.
 pub struct RtspServer {
     port: i32,
+    scheme: &'static str,
     main_loop: glib::MainLoop,
 }
 
 impl RtspServer {
     pub fn start(launch: &str, login: Option<(&'static str, &'static str)>) -> Self {
+        Self::start_with(launch, login, None)
+    }
+
+    /// As [`Self::start`], over TLS with the certificate and key in `pem`.
+    pub fn start_with(
+        launch: &str,
+        login: Option<(&'static str, &'static str)>,
+        pem: Option<String>,
+    ) -> Self {
         gst::init().unwrap();
+        let scheme = if pem.is_some() { "rtsps" } else { "rtsp" };
         let (tell, told) = mpsc::channel();
         let launch = launch.to_owned();
         std::thread::spawn(move || {
@@ -267,6 +278,10 @@ impl RtspServer {
                 let token = rtsp_server::RTSPToken::builder()
                     .field(rtsp_server::RTSP_TOKEN_MEDIA_FACTORY_ROLE.as_str(), "viewer")
                     .build();
+                if let Some(pem) = &pem {
+                    let certificate = rtsp_server::gio::TlsCertificate::from_pem(pem).unwrap();
+                    auth.set_tls_certificate(Some(&certificate));
+                }
                 auth.add_basic(&rtsp_server::RTSPAuth::make_basic(user, password), &token);
                 server.set_auth(Some(&auth));
                 factory.add_role_from_structure(
@@ -282,12 +297,12 @@ impl RtspServer {
             main_loop.run();
         });
         let (port, main_loop) = told.recv_timeout(DEADLINE).unwrap();
-        RtspServer { port, main_loop }
+        RtspServer { port, scheme, main_loop }
     }
 
     /// The camera's URI, with user information such as `user:password@`.
     pub fn uri(&self, login: &str) -> String {
-        format!("rtsp://{login}127.0.0.1:{}/camera", self.port)
+        format!("{}://{login}127.0.0.1:{}/camera", self.scheme, self.port)
     }
 }
 

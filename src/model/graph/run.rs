@@ -11,7 +11,7 @@ use super::NodeId;
 use super::node::MOST_TAPS;
 use super::plan::Step;
 use super::program::{Banded, End, Prepared, Program, Stage, Work};
-use super::threads::Threads;
+use super::threads::Task;
 use super::timing::Next;
 use crate::model::kernels::{self, Buffer, Extent, Isa};
 use crate::model::profile::Profile;
@@ -39,10 +39,9 @@ pub struct Run {
 impl Program {
     /// Begins a run. All memory that it needs is taken here.
     pub fn run(self: &Arc<Self>) -> Run {
-        let zeros = |lens: &[usize]| lens.iter().map(|&len| Buffer::zeros(len)).collect();
         Run {
-            frames: zeros(&self.main.plan.buffers),
-            rows: zeros(&self.band_buffers()),
+            frames: Buffer::many(&self.main.plan.buffers).collect(),
+            rows: Buffer::many(&self.band_buffers()).collect(),
             out: Vec::new(),
             next: self.main.timing.start(),
             taken: 0,
@@ -193,10 +192,10 @@ impl Run {
         let get = |input: NodeId, frame: usize| {
             &frames[stage.slot(input, if input == 0 { from + frame } else { frame })][..]
         };
-        let cost = stage.nodes[node].cost;
-        program.threads.frames(&mut out, cost, &mut self.scratch, |at, out, scratch, threads| {
+        let task = stage.nodes[node].task(None);
+        program.threads.make(&task, &mut out, &mut self.scratch, |at, rows, out, scratch| {
             let inputs = Inputs { stage, node, frame: made.start + at, get };
-            compute(program.isa, threads, &inputs, out, scratch);
+            compute(program.isa, &inputs, rows, out, scratch);
         });
         for (at, out) in made.zip(out.drain(..)) {
             self.frames[stage.slot(node, at)] = out;
@@ -228,14 +227,10 @@ impl Run {
             0 => &frames[main.slot(0, from + frame)][..],
             _ => &rows[stage.slot(input, frame)][..],
         };
-        let cost = stage.nodes[node].cost;
-        program.threads.frames(&mut out, cost, &mut self.scratch, |at, out, scratch, threads| {
+        let task = stage.nodes[node].task(end.map(|end| end.memory.clone()));
+        program.threads.make(&task, &mut out, &mut self.scratch, |at, rows, out, scratch| {
             let inputs = Inputs { stage, node, frame: turn[at].frame, get };
-            let out = match end {
-                Some(end) => &mut out[end.memory.clone()],
-                None => out,
-            };
-            compute(program.isa, threads, &inputs, out, scratch);
+            compute(program.isa, &inputs, rows, out, scratch);
         });
         for (step, out) in turn.iter().zip(out.drain(..)) {
             let Some(End { memory, means }) = end else {
@@ -305,19 +300,35 @@ impl<'a, G: Fn(NodeId, usize) -> &'a [f32]> Inputs<'a, G> {
     }
 }
 
-/// Makes a node's frame, or rows of it, in `out`.
+impl Prepared {
+    /// The making of its frames, which lie at `memory` in their buffers, or fill them.
+    fn task(&self, memory: Option<Range<usize>>) -> Task<'_> {
+        let memory = memory.unwrap_or(0..self.extent.len());
+        Task { extent: &self.extent, memory, cost: self.cost, by_rows: self.work.by_rows() }
+    }
+}
+
+impl Work {
+    /// Whether rows of a frame can be made apart from the others.
+    fn by_rows(&self) -> bool {
+        !matches!(
+            self,
+            Work::Input | Work::SpaceMean | Work::TimeMean | Work::Concat | Work::Softmax
+        )
+    }
+}
+
+/// Makes `rows` of a node's frame in `out`, their memory; all rows, where its work is not
+/// done by rows.
 fn compute<'a>(
     isa: Isa,
-    threads: &Threads,
     inputs: &Inputs<'a, impl Fn(NodeId, usize) -> &'a [f32]>,
+    rows: Range<usize>,
     out: &mut [f32],
-    scratch: &mut [Buffer],
+    scratch: &mut Buffer,
 ) {
-    let Prepared { extent, work, cost, inputs: read, .. } = &inputs.stage.nodes[inputs.node];
-    let cost = *cost;
-    let all = 0..extent.height;
+    let Prepared { extent, work, inputs: read, .. } = &inputs.stage.nodes[inputs.node];
     let mut taps: heapless::Vec<Option<&[f32]>, MOST_TAPS> = heapless::Vec::new();
-    let whole = extent.rows(&all);
     match &**work {
         Work::Input => {}
         Work::Dense { dense, before, residual, after } => {
@@ -333,28 +344,20 @@ fn compute<'a>(
                 }),
                 after: *after,
             };
-            threads.rows(extent, out, cost, scratch, |rows, out, scratch| {
-                dense.run(&task, rows, out, scratch);
-            });
+            dense.run(&task, rows, out, scratch);
         }
         Work::Depthwise { depthwise, after } => {
             taps.extend(inputs.taps(0).take(MOST_TAPS));
-            let input = inputs.extent(0);
-            threads.rows(extent, out, cost, scratch, |rows, out, _| {
-                depthwise.run(&taps, input, extent, *after, rows, out);
-            });
+            depthwise.run(&taps, inputs.extent(0), extent, *after, rows, out);
         }
         Work::Pool(pool) => {
             taps.extend(inputs.taps(0).take(MOST_TAPS));
-            let input = inputs.extent(0);
-            threads.rows(extent, out, cost, scratch, |rows, out, _| {
-                pool.run(isa, &taps, input, extent, rows, out);
-            });
+            pool.run(isa, &taps, inputs.extent(0), extent, rows, out);
         }
         Work::SpaceMean => {
             let a = inputs.one(0);
             // Its one pixel, which may have a border about it.
-            let sums = &mut out[extent.at(0, 0)..][..extent.step];
+            let sums = &mut out[place(extent, 0, 0)..][..extent.step];
             sums.fill(0.0);
             kernels::channel_sums(isa, a, sums);
             divide(sums, a.1.height * a.1.width);
@@ -362,24 +365,21 @@ fn compute<'a>(
         Work::TimeMean => time_mean(inputs, extent, out),
         Work::Affine { scale, offset, after } => {
             let a = inputs.one(0);
-            threads.rows(extent, out, cost, scratch, |rows, out, _| {
-                kernels::scale_channels(isa, a, scale, offset, *after, extent, rows, out);
-            });
+            kernels::scale_channels(isa, a, scale, offset, *after, extent, rows, out);
         }
         Work::Add(after) => {
-            kernels::add(isa, inputs.one(0), inputs.one(1), *after, extent, all, &mut out[whole]);
+            kernels::add(isa, inputs.one(0), inputs.one(1), *after, extent, rows, out);
         }
         Work::Multiply(after) => {
-            let (a, b) = (inputs.one(0), inputs.one(1));
-            kernels::multiply(isa, a, b, *after, extent, all, &mut out[whole]);
+            kernels::multiply(isa, inputs.one(0), inputs.one(1), *after, extent, rows, out);
         }
         Work::AddPixel { ones, after } => {
-            let (a, pixel, out) = (inputs.one(0), inputs.pixel(1), &mut out[whole]);
-            kernels::scale_channels(isa, a, ones, pixel, *after, extent, all, out);
+            let (a, pixel) = (inputs.one(0), inputs.pixel(1));
+            kernels::scale_channels(isa, a, ones, pixel, *after, extent, rows, out);
         }
         Work::MultiplyPixel { zeros, after } => {
-            let (a, pixel, out) = (inputs.one(0), inputs.pixel(1), &mut out[whole]);
-            kernels::scale_channels(isa, a, pixel, zeros, *after, extent, all, out);
+            let (a, pixel) = (inputs.one(0), inputs.pixel(1));
+            kernels::scale_channels(isa, a, pixel, zeros, *after, extent, rows, out);
         }
         Work::Concat => concat(inputs, read.len(), extent, out),
         Work::Softmax => softmax(inputs.one(0), extent, out),
@@ -388,6 +388,11 @@ fn compute<'a>(
 
 fn divide(sums: &mut [f32], pixels: usize) {
     sums.iter_mut().for_each(|sum| *sum /= pixels as f32);
+}
+
+/// Where a pixel begins in the memory of all rows.
+fn place(extent: &Extent, row: usize, column: usize) -> usize {
+    extent.at(row, column) - extent.border.top * extent.pitch()
 }
 
 /// Each value's mean over the frames that there are.
@@ -400,7 +405,7 @@ fn time_mean<'a>(
     let mut count = 0;
     for frame in inputs.taps(0).flatten() {
         for row in 0..extent.height {
-            let (to, from) = (extent.at(row, 0), own.at(row, 0));
+            let (to, from) = (place(extent, row, 0), own.at(row, 0));
             let len = extent.width * extent.step;
             let sums = &mut out[to..to + len];
             if count == 0 {
@@ -414,7 +419,7 @@ fn time_mean<'a>(
         count += 1;
     }
     for row in 0..extent.height {
-        let to = extent.at(row, 0);
+        let to = place(extent, row, 0);
         for sum in &mut out[to..to + extent.width * extent.step] {
             *sum /= count.max(1) as f32;
         }
@@ -432,7 +437,7 @@ fn concat<'a>(
         let (frame, own) = inputs.one(at);
         for row in 0..extent.height {
             for column in 0..extent.width {
-                let (to, from) = (extent.at(row, column) + channel, own.at(row, column));
+                let (to, from) = (place(extent, row, column) + channel, own.at(row, column));
                 out[to..to + own.channels].copy_from_slice(&frame[from..from + own.channels]);
             }
         }
@@ -444,7 +449,7 @@ fn softmax((frame, own): (&[f32], &Extent), extent: &Extent, out: &mut [f32]) {
     for row in 0..extent.height {
         for column in 0..extent.width {
             let from = &frame[own.at(row, column)..][..own.channels];
-            let to = &mut out[extent.at(row, column)..][..own.channels];
+            let to = &mut out[place(extent, row, column)..][..own.channels];
             let most = from.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let mut sum = 0.0;
             for (to, value) in to.iter_mut().zip(from) {

@@ -7,6 +7,7 @@
 
 mod activation;
 mod buffer;
+mod crew;
 mod dense;
 mod depthwise;
 mod extent;
@@ -20,6 +21,7 @@ mod vector;
 
 pub use activation::Activation;
 pub use buffer::Buffer;
+pub use crew::Crew;
 pub use dense::{Dense, DenseShape, DenseTask, Precision};
 pub use depthwise::{Depthwise, DepthwiseShape};
 pub use extent::{Border, Extent};
