@@ -80,7 +80,7 @@ impl Line {
         if let Some(health) = health {
             health.dropped(self.pulse.dropped.saturating_sub(before.dropped));
             health.set_patience(limit);
-            if self.gave() && self.quiet > limit / 2 {
+            if self.gave() && self.quiet > limit / 2 && self.connection.live() {
                 health.stalled(&format!("no picture for {:.0} s", self.quiet.as_secs_f64()));
             }
         }

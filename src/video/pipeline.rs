@@ -202,7 +202,10 @@ impl Drop for Running {
         match worker {
             Ok(mut worker) => {
                 if let Ok(None) = worker.wait(TEARDOWN) {
-                    log::warn!(
+                    // A camera that hangs each time is told of once, and counted.
+                    let first = self.health.status().abandoned_in_all == 0;
+                    log::log!(
+                        if first { log::Level::Warn } else { log::Level::Debug },
                         "a video pipeline did not stop within {} s: left behind",
                         TEARDOWN.as_secs()
                     );

@@ -28,6 +28,8 @@ pub(crate) const PROGRAM: &str = "/proc/self/exe";
 const LOOK: Duration = Duration::from_millis(50);
 /// So many pictures without a presentation time, and none with one, are an error.
 const TIMELESS: u32 = 100;
+/// So many messages are read at one look at most.
+const MESSAGES: usize = 256;
 /// How long a recording's pipeline may have no running thread before it is
 /// taken for dead.
 const DEAD: Duration = Duration::from_secs(1);
@@ -431,7 +433,8 @@ impl Source {
     /// Takes the pipeline's messages, so that they do not pile up either.
     fn read_messages(&mut self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
-        while let Some(message) = self.running.bus.pop() {
+        // An element that posts faster than anybody reads must not hold up the stream.
+        for message in (0..MESSAGES).map_while(|_| self.running.bus.pop()) {
             match message.view() {
                 gst::MessageView::Error(error) if self.failure.is_none() => {
                     let at = self.newest.map(|newest| newest as f64 / 1e9);
@@ -442,6 +445,18 @@ impl Source {
                     self.failure = Some(no_video.unwrap_or_else(|| {
                         self.faults.error(&error.error(), error.debug().as_deref(), at)
                     }));
+                }
+                // rtspsrc warns so when its connection is gone: over TCP it then ends, but
+                // over UDP it warns again and again, as fast as it can.
+                gst::MessageView::Warning(warning)
+                    if self.watched
+                        && self.live()
+                        && warning.error().matches(gst::ResourceError::Read) =>
+                {
+                    let at = self.newest.map(|newest| newest as f64 / 1e9);
+                    let (error, debug) = (warning.error(), warning.debug());
+                    let lost = self.faults.error(&error, debug.as_deref(), at);
+                    self.failure.get_or_insert(lost);
                 }
                 gst::MessageView::Warning(warning) => {
                     log::warn!(

@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// What cameras send.
 pub const H264: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=15/1 \
      ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 config-interval=1";
-pub const JPEG: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=10/1 \
+pub const JPEG: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=10/1 \
      ! jpegenc ! rtpjpegpay name=pay0";
 pub const VP8: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=64,height=64,framerate=25/1 \
      ! vp8enc deadline=1 keyframe-max-dist=25 ! rtpvp8pay name=pay0";

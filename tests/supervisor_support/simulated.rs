@@ -232,44 +232,42 @@ impl Connection for Line {
     fn poll(&mut self, frame: &mut Frame, wait: Duration) -> Result<Polled> {
         let clock = &self.camera.clock;
         let end = clock.now() + wait;
-        loop {
-            let now = clock.now();
-            let interval = match (self.camera.sky)(now) {
-                Weather::Refused | Weather::Breaks => {
-                    return Err(Error::unavailable("playing", format!("broke at {now:?}")));
-                }
-                Weather::Ends => return Ok(Polled::End),
-                // What was due meanwhile is lost.
-                Weather::Frozen | Weather::Hangs => {
-                    self.next = self.next.max(Some(now));
-                    clock.sleep(end - now);
-                    return Ok(Polled::Nothing);
-                }
-                Weather::Up(interval) => interval,
-            };
-            let due = *self.next.get_or_insert(self.since.max(now) + SETUP);
-            if due > end {
+        let now = clock.now();
+        let interval = match (self.camera.sky)(now) {
+            Weather::Refused | Weather::Breaks => {
+                return Err(Error::unavailable("playing", format!("broke at {now:?}")));
+            }
+            Weather::Ends => return Ok(Polled::End),
+            // What was due meanwhile is lost.
+            Weather::Frozen | Weather::Hangs => {
+                self.next = self.next.max(Some(now));
                 clock.sleep(end - now);
                 return Ok(Polled::Nothing);
             }
-            clock.sleep(due.saturating_sub(now));
-            self.next = Some(due.max(now) + interval);
-            let first = *self.first.get_or_insert(clock.now());
-            self.pulse.pictures += 1;
-            let newest = self.pulse.newest.replace(clock.instant());
-            let step = newest.map(|newest| clock.instant() - newest);
-            self.pulse.announced = self.camera.says_its_rate.then_some(interval);
-            frame.tick_time = clock.now() - first;
-            frame.pts = frame.tick_time;
-            frame.arrived = clock.instant();
-            // As the sampler does it.
-            frame.reset = match step {
-                None => Some(Reset::Start),
-                Some(step) if step > MAX_GAP.max(interval) => Some(Reset::Gap),
-                Some(_) => None,
-            };
-            return Ok(Polled::Frame);
+            Weather::Up(interval) => interval,
+        };
+        let due = *self.next.get_or_insert(self.since.max(now) + SETUP);
+        if due > end {
+            clock.sleep(end - now);
+            return Ok(Polled::Nothing);
         }
+        clock.sleep(due.saturating_sub(now));
+        self.next = Some(due.max(now) + interval);
+        let first = *self.first.get_or_insert(clock.now());
+        self.pulse.pictures += 1;
+        let newest = self.pulse.newest.replace(clock.instant());
+        let step = newest.map(|newest| clock.instant() - newest);
+        self.pulse.announced = self.camera.says_its_rate.then_some(interval);
+        frame.tick_time = clock.now() - first;
+        frame.pts = frame.tick_time;
+        frame.arrived = clock.instant();
+        // As the sampler does it.
+        frame.reset = match step {
+            None => Some(Reset::Start),
+            Some(step) if step > MAX_GAP.max(interval) => Some(Reset::Gap),
+            Some(_) => None,
+        };
+        Ok(Polled::Frame)
     }
 
     fn live(&self) -> bool {
