@@ -13,6 +13,7 @@ use crate::config::StreamConfig;
 use crate::error::Result;
 use crate::label::{self, Aliases, FolderWatch, LabelClock, Post, Rules, Track, Truths};
 use crate::model::{Model, Task};
+use crate::video::SourceSpec;
 
 /// One stream, as configured, with its model and its labels read.
 #[derive(Clone)]
@@ -78,7 +79,7 @@ impl Blueprint {
 
     /// Whether it plays a recording: to start that again would play it again.
     pub fn is_recording(&self) -> bool {
-        self.config.source.file().is_some() || self.config.source.synth.is_some()
+        self.config.sources().all(SourceSpec::is_recording)
     }
 
     /// How long after a start, or after a prediction, the next one is due.
