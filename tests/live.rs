@@ -356,6 +356,10 @@ fn a_kill_at_any_moment_leaves_a_state_that_can_be_read() {
         seed ^= seed >> 7;
         seed ^= seed << 17;
         let moment = Duration::from_micros(100_000 + seed % 700_000);
+        // Counted from its first line: how long a program takes to start says nothing here.
+        wait_until(&mut daemon, "its first line", || {
+            fs::metadata(&said).is_ok_and(|said| said.len() > 0)
+        });
         let begun = Instant::now();
         while begun.elapsed() < moment && daemon.try_wait().unwrap().is_none() {
             std::thread::park_timeout(Duration::from_millis(1));

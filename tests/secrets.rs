@@ -307,7 +307,8 @@ fn no_secret_is_in_anything_that_a_run_says_writes_or_shows() {
     let lines = fs::read_to_string(run.path("predictions.jsonl")).unwrap();
     assert!(lines.contains("\"right\"") && lines.contains("\"http\""), "{lines}\n{said}");
     assert!(fs::read_to_string(run.path("summary.json")).unwrap().contains("wrong"));
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    // A camera that refuses a password is tried again; only a recording fails its stream.
+    assert_eq!(output.status.code(), Some(0), "{said}");
 
     // The other verbs that read a configuration.
     let (output, said) = run.run(&["-vvvv", "check", "c.toml"]);

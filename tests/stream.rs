@@ -18,6 +18,7 @@ fn kinewatch(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kinewatch"))
         .args(arguments)
         .stdin(Stdio::null())
+        .env("WRONG_PASSWORD", "wr0ng")
         .env_remove("KINEWATCH_LOG")
         .env_remove("JOURNAL_STREAM")
         .env_remove("NOTIFY_SOCKET")
@@ -194,8 +195,8 @@ fn a_live_rtsp_stream_becomes_predictions_until_the_time_is_up() {
 #[test]
 fn a_wrong_password_is_said_without_the_password() {
     let server = RtspServer::start(CAMERA, Some(("viewer", "s3cret")));
-    let output = kinewatch(&["run", "--for", "3 s", "--source", &server.uri("viewer:wr0ng@")]);
-    let said = ends_with(0, &output);
+    let source = server.uri("viewer:${WRONG_PASSWORD}@");
+    let said = ends_with(0, &kinewatch(&["run", "--for", "3 s", "--source", &source]));
     assert!(said.contains("password") || said.contains("401"), "{said}");
     assert!(!said.contains("wr0ng"), "{said}");
 }

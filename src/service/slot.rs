@@ -158,7 +158,8 @@ impl Slot {
         judge(
             &Seen {
                 state,
-                fresh: health.is_fresh(),
+                // A recording waits for whoever reads its predictions.
+                fresh: health.is_fresh() || self.blueprint.is_recording(),
                 starting: (self.phase == Phase::Starting).then_some(age),
                 busy: pulse.busy().filter(|_| !waits),
                 frame: pulse.frame_age(),
