@@ -18,7 +18,7 @@ use crate::session::{Keeper, Learned};
 const WAITING: usize = 2 * 32;
 
 enum Work {
-    Save(StateFile, Learned),
+    Save(Box<(StateFile, Learned)>),
     End,
 }
 
@@ -85,7 +85,8 @@ impl Keeps {
 fn save_all(work: &Receiver<Work>, behind: &AtomicBool) {
     let mut failing = false;
     for work in work {
-        let Work::Save(file, learned) = work else { return };
+        let Work::Save(state) = work else { return };
+        let (file, learned) = *state;
         match file.save(&learned) {
             Ok(()) => {
                 if std::mem::take(&mut failing) | behind.swap(false, Ordering::Relaxed) {
@@ -113,7 +114,7 @@ impl Keeper for StreamKeeper {
     }
 
     fn keep(&mut self, learned: Learned) {
-        match self.keeps.work.try_send(Work::Save(self.file.clone(), learned)) {
+        match self.keeps.work.try_send(Work::Save(Box::new((self.file.clone(), learned)))) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => {
                 if !self.keeps.behind.swap(true, Ordering::Relaxed) {
