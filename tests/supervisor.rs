@@ -412,7 +412,7 @@ fn a_plugin_that_hangs_costs_a_few_threads_and_nothing_else() {
 #[test]
 fn reconnects_leak_no_thread_no_file_and_no_socket() {
     let reconnects = count("KINEWATCH_RECONNECTS", 20);
-    let server = Server::start(closed_port(), server::H264);
+    let server = Server::start(closed_port(), server::SNOW);
     let network = Network::before(server.port, 1);
     let mut daemon = Daemon::start(&format!(
         "[[stream]]\nname = \"gate\"\nsource = {{ uri = \"{}\", timeout = \"20 s\" }}\n\
@@ -423,7 +423,7 @@ fn reconnects_leak_no_thread_no_file_and_no_socket() {
     let hundred = u32::try_from(reconnects / 100 + 1).unwrap();
     let cut = |daemon: &mut Daemon, reconnects: u64| {
         let end = network.brought() + reconnects;
-        network.set(Fault { cut_after: Some(20_000), ..Fault::default() });
+        network.set(Fault { cut_after: Some(60_000), ..Fault::default() });
         daemon.wait_for("reconnecting", 10 * minute * hundred, |_| network.brought() >= end);
         // Then left in peace until it has settled, and predicts.
         network.set(Fault::default());

@@ -21,6 +21,9 @@ pub const JPEG: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,for
      ! jpegenc ! rtpjpegpay name=pay0";
 pub const VP8: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=64,height=64,framerate=25/1 \
      ! vp8enc deadline=1 keyframe-max-dist=25 ! rtpvp8pay name=pay0";
+/// So much that few pictures are many bytes.
+pub const SNOW: &str = "videotestsrc is-live=true pattern=snow ! video/x-raw,width=160,height=120,framerate=15/1 \
+     ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 config-interval=1";
 
 /// A server process. Dropped, it is killed.
 pub struct Server {
