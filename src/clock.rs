@@ -27,3 +27,31 @@ impl Clock for SystemClock {
         Instant::now()
     }
 }
+
+/// A clock that stands still until it is told to go on, or is set.
+#[cfg(test)]
+pub(crate) struct HeldClock(std::sync::Mutex<(SystemTime, Instant)>);
+
+#[cfg(test)]
+impl HeldClock {
+    pub fn new() -> std::sync::Arc<Self> {
+        let now = (SystemClock.wall(), SystemClock.instant());
+        std::sync::Arc::new(HeldClock(std::sync::Mutex::new(now)))
+    }
+
+    pub fn pass(&self, time: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now = (now.0 + time, now.1 + time);
+    }
+}
+
+#[cfg(test)]
+impl Clock for HeldClock {
+    fn wall(&self) -> SystemTime {
+        self.0.lock().unwrap().0
+    }
+
+    fn instant(&self) -> Instant {
+        self.0.lock().unwrap().1
+    }
+}

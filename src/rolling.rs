@@ -429,26 +429,10 @@ fn append_whole(file: &mut impl Appendable, len: u64, bytes: &[u8]) -> io::Resul
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
-
-    struct Hand(Mutex<SystemTime>);
-
-    impl Clock for Hand {
-        fn wall(&self) -> SystemTime {
-            *self.0.lock().unwrap()
-        }
-
-        fn instant(&self) -> Instant {
-            Instant::now()
-        }
-    }
-
-    fn clock() -> Arc<Hand> {
-        Arc::new(Hand(Mutex::new(SystemTime::now())))
-    }
+    use crate::clock::HeldClock;
 
     fn options(path: &Path) -> FileOptions {
         FileOptions { keep: 2, ..FileOptions::new(path) }
@@ -482,7 +466,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/folder/p.jsonl");
         for label in ["a", "b"] {
-            let mut file = open(options(&path), clock()).unwrap();
+            let mut file = open(options(&path), HeldClock::new()).unwrap();
             write(&mut file, label).unwrap();
         }
         assert_eq!(labels(&path), ["a", "b"]);
@@ -500,12 +484,12 @@ mod tests {
             &format!("{{\"v\":1,\"x\":\"{}", "y".repeat(10_000)),
         ] {
             fs::write(&path, format!("{whole}{torn}")).unwrap();
-            let mut file = open(options(&path), clock()).unwrap();
+            let mut file = open(options(&path), HeldClock::new()).unwrap();
             write(&mut file, "next").unwrap();
             assert_eq!(labels(&path), ["whole", "next"], "{torn:.20}");
         }
         fs::write(&path, "{\"v\":1,\"torn").unwrap();
-        drop(open(options(&path), clock()).unwrap());
+        drop(open(options(&path), HeldClock::new()).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"");
     }
 
@@ -514,7 +498,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         fs::write(&path, "line\nmy notes").unwrap();
-        let error = open(options(&path), clock()).err().unwrap();
+        let error = open(options(&path), HeldClock::new()).err().unwrap();
         assert!(error.to_string().contains("some other file"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "line\nmy notes");
     }
@@ -523,8 +507,8 @@ mod tests {
     fn two_daemons_do_not_share_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.jsonl");
-        let _first = open(options(&path), clock()).unwrap();
-        let error = open(options(&path), clock()).err().unwrap();
+        let _first = open(options(&path), HeldClock::new()).unwrap();
+        let error = open(options(&path), HeldClock::new()).err().unwrap();
         assert!(error.to_string().contains("another process writes it"), "{error}");
     }
 
@@ -532,7 +516,8 @@ mod tests {
     fn a_full_file_is_rotated_and_the_oldest_goes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.jsonl");
-        let mut file = open(FileOptions { rotate_bytes: 250, ..options(&path) }, clock()).unwrap();
+        let mut file =
+            open(FileOptions { rotate_bytes: 250, ..options(&path) }, HeldClock::new()).unwrap();
         for k in 0..8 {
             write(&mut file, &k.to_string()).unwrap();
         }
@@ -549,13 +534,13 @@ mod tests {
     fn an_old_file_is_rotated() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.jsonl");
-        let hand = clock();
+        let hand = HeldClock::new();
         let rotate_age = HumanDuration::seconds(60);
         let mut file = open(FileOptions { rotate_age, ..options(&path) }, hand.clone()).unwrap();
         write(&mut file, "a").unwrap();
-        *hand.0.lock().unwrap() += Duration::from_secs(59);
+        hand.pass(Duration::from_secs(59));
         write(&mut file, "b").unwrap();
-        *hand.0.lock().unwrap() += Duration::from_secs(1);
+        hand.pass(Duration::from_secs(1));
         write(&mut file, "c").unwrap();
         assert_eq!(labels(&path), ["c"]);
         assert_eq!(labels(&folder.path().join("p.jsonl.1")), ["a", "b"]);
@@ -565,7 +550,7 @@ mod tests {
     fn a_file_moved_away_is_created_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.jsonl");
-        let mut file = open(options(&path), clock()).unwrap();
+        let mut file = open(options(&path), HeldClock::new()).unwrap();
         write(&mut file, "a").unwrap();
         fs::rename(&path, folder.path().join("moved")).unwrap();
         write(&mut file, "b").unwrap();
@@ -610,7 +595,7 @@ mod tests {
         let path = folder.path().join("p.jsonl");
         std::os::unix::fs::symlink(full, &path).unwrap();
         // /dev/full reads as endless zeros of length 0: nothing is torn.
-        let mut file = open(options(&path), clock()).unwrap();
+        let mut file = open(options(&path), HeldClock::new()).unwrap();
         assert!(write(&mut file, "a").is_err());
         fs::remove_file(&path).unwrap();
         write(&mut file, "b").unwrap();
@@ -621,7 +606,7 @@ mod tests {
     fn files_that_an_earlier_run_kept_are_removed_and_others_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.jsonl");
-        let hand = clock();
+        let hand = HeldClock::new();
         let of = |n: u32| folder.path().join(format!("p.jsonl.{n}"));
         for n in [1, 2, 3, 4, 40] {
             fs::write(of(n), "{\"v\":1}\n").unwrap();
@@ -634,10 +619,10 @@ mod tests {
         let left = |all: &[u32]| all.iter().copied().filter(there).collect::<Vec<_>>();
         assert_eq!(left(&all), [1, 2, 5, 20_261_122]);
         // Two kept and the current one, a day each.
-        *hand.0.lock().unwrap() += Duration::from_secs(3 * 24 * 3600 - 60);
+        hand.pass(Duration::from_secs(3 * 24 * 3600 - 60));
         drop(open(options(&path), hand.clone()).unwrap());
         assert_eq!(left(&all), [1, 2, 5, 20_261_122]);
-        *hand.0.lock().unwrap() += Duration::from_secs(120);
+        hand.pass(Duration::from_secs(120));
         drop(open(options(&path), hand).unwrap());
         assert_eq!(left(&all), [5, 20_261_122]);
     }
@@ -649,7 +634,7 @@ mod tests {
         // A folder that is in the way of the renamed file.
         fs::create_dir_all(folder.path().join("p.jsonl.1/in the way")).unwrap();
         let options = FileOptions { rotate_bytes: 250, keep: 1, ..FileOptions::new(&path) };
-        let mut file = open(options, clock()).unwrap();
+        let mut file = open(options, HeldClock::new()).unwrap();
         let written = (0..100).filter(|k| write(&mut file, &k.to_string()).is_ok()).count();
         assert!(fs::metadata(&path).unwrap().len() < 750 && (2..6).contains(&written), "{written}");
         fs::remove_dir_all(folder.path().join("p.jsonl.1")).unwrap();
@@ -661,7 +646,7 @@ mod tests {
     fn a_folder_that_was_removed_is_made_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("of/lines/p.jsonl");
-        let mut file = open(options(&path), clock()).unwrap();
+        let mut file = open(options(&path), HeldClock::new()).unwrap();
         write(&mut file, "a").unwrap();
         file.sync().unwrap();
         fs::remove_dir_all(folder.path().join("of")).unwrap();

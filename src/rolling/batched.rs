@@ -125,35 +125,16 @@ impl Batched {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::Mutex;
-    use std::time::SystemTime;
 
     use super::*;
+    use crate::clock::HeldClock;
     use crate::duration::HumanDuration;
-
-    struct Hand(Mutex<Instant>);
-
-    impl Hand {
-        fn pass(&self, milliseconds: u64) {
-            *self.0.lock().unwrap() += Duration::from_millis(milliseconds);
-        }
-    }
-
-    impl Clock for Hand {
-        fn wall(&self) -> SystemTime {
-            SystemTime::now()
-        }
-
-        fn instant(&self) -> Instant {
-            *self.0.lock().unwrap()
-        }
-    }
 
     #[test]
     fn lines_are_written_together_when_the_oldest_has_waited_long_enough() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.jsonl");
-        let hand = Arc::new(Hand(Mutex::new(Instant::now())));
+        let hand = HeldClock::new();
         let options = FileOptions {
             flush: HumanDuration::seconds(1),
             sync: HumanDuration::seconds(10),
@@ -165,17 +146,17 @@ mod tests {
         assert_eq!(file.flush(false).unwrap(), None);
         file.take(b"{\"v\":1}\n").unwrap();
         assert_eq!(file.flush(false).unwrap(), ms(1000));
-        hand.pass(600);
+        hand.pass(Duration::from_millis(600));
         file.take(b"{\"v\":2}\n").unwrap();
         assert_eq!((file.flush(false).unwrap(), file.held(), text()), (ms(400), 2, String::new()));
-        hand.pass(400);
+        hand.pass(Duration::from_millis(400));
         // On the disk 10 s after the oldest was made, not after it was written.
         assert_eq!(file.flush(false).unwrap(), ms(9000));
         assert_eq!((file.held(), text()), (0, "{\"v\":1}\n{\"v\":2}\n".into()));
-        hand.pass(8500);
+        hand.pass(Duration::from_millis(8500));
         file.take(b"{\"v\":3}\n").unwrap();
         assert_eq!(file.flush(false).unwrap(), ms(500));
-        hand.pass(500);
+        hand.pass(Duration::from_millis(500));
         assert_eq!((file.flush(false).unwrap(), file.held()), (None, 0));
         assert!(text().ends_with("{\"v\":3}\n"));
         file.take(b"{\"v\":4}\n").unwrap();

@@ -158,8 +158,7 @@ impl Slot {
         judge(
             &Seen {
                 state,
-                // A recording waits for whoever reads its predictions.
-                fresh: health.is_fresh() || self.blueprint.is_recording(),
+                fresh: health.is_fresh(),
                 starting: (self.phase == Phase::Starting).then_some(age),
                 busy: pulse.busy().filter(|_| !waits),
                 frame: pulse.frame_age(),

@@ -90,8 +90,8 @@ pub struct Status {
     /// Age of the newest decoded picture in seconds; `None` before the first.
     pub frame_age_s: Option<f64>,
     /// The age at which the source is given up and opened again, in seconds; from
-    /// half of that on it counts as stalled.
-    pub patience_s: f64,
+    /// half of that on it counts as stalled. `None` for a recording.
+    pub patience_s: Option<f64>,
     /// Decoded pictures so far, over all connections.
     pub frames: u64,
     /// Pictures that a full decoder queue dropped.
@@ -123,7 +123,7 @@ struct Inner {
     begun: Instant,
     /// Nanoseconds from `begun` to the newest picture, and 1; 0 before the first.
     newest: AtomicU64,
-    /// In nanoseconds.
+    /// In nanoseconds; 0 where there is no end to it.
     patience: AtomicU64,
     frames: AtomicU64,
     dropped: AtomicU64,
@@ -204,17 +204,19 @@ impl Health {
 
     /// The age of the newest picture at which the source is given up and opened
     /// again: by the source's own frame rate, and never less than its `timeout`.
-    /// From half of that on it counts as stalled.
-    pub fn patience(&self) -> Duration {
-        Duration::from_nanos(self.0.patience.load(Ordering::Relaxed))
+    /// From half of that on it counts as stalled. `None` for a recording: it waits
+    /// for whoever reads its predictions, for however long.
+    pub fn patience(&self) -> Option<Duration> {
+        let patience = self.0.patience.load(Ordering::Relaxed);
+        (patience > 0).then(|| Duration::from_nanos(patience))
     }
 
     /// Whether pictures come as they should. A source that the supervisor calls
     /// live although nothing came for twice as long as it would wait is not fresh:
     /// then the supervisor itself hangs.
     pub fn is_fresh(&self) -> bool {
-        self.state() == State::Live
-            && self.frame_age().is_some_and(|age| age <= self.patience().saturating_mul(2))
+        let in_time = |age| self.patience().is_none_or(|limit| age <= limit.saturating_mul(2));
+        self.state() == State::Live && self.frame_age().is_some_and(in_time)
     }
 
     /// Everything there is to say, at this moment.
@@ -233,7 +235,7 @@ impl Health {
             source: record.source,
             source_text: record.source_text.clone(),
             frame_age_s: self.frame_age().map(|age| age.as_secs_f64()),
-            patience_s: self.patience().as_secs_f64(),
+            patience_s: self.patience().map(|limit| limit.as_secs_f64()),
             frames: count(&inner.frames),
             dropped: count(&inner.dropped),
             opened: count(&inner.opened),
@@ -259,9 +261,10 @@ impl Health {
         self.0.dropped.fetch_add(pictures, Ordering::Relaxed);
     }
 
-    /// Sets the age of the newest picture at which the source is given up.
-    pub fn set_patience(&self, patience: Duration) {
-        self.0.patience.store(nanos(patience), Ordering::Relaxed);
+    /// Sets the age of the newest picture at which the source is given up; `None`
+    /// says that it never is.
+    pub fn set_patience(&self, patience: Option<Duration>) {
+        self.0.patience.store(patience.map_or(0, nanos), Ordering::Relaxed);
     }
 
     /// Says which of the stream's sources is being tried.
@@ -398,6 +401,7 @@ fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::HeldClock;
 
     #[test]
     fn a_source_that_comes_and_goes_is_counted() {
@@ -436,6 +440,20 @@ mod tests {
         assert!(!text.contains("hunter2") && text.contains("***"), "{text}");
         assert_eq!(health.status().history.len(), HISTORY);
         assert!(health.status().history.iter().all(|c| c.why.chars().count() <= LONGEST + 1));
+    }
+
+    #[test]
+    fn only_what_is_live_must_bring_pictures() {
+        let clock = HeldClock::new();
+        let health = Health::new(clock.clone());
+        health.saw(1, clock.instant());
+        health.live();
+        health.set_patience(Some(Duration::from_secs(10)));
+        clock.pass(Duration::from_secs(21));
+        assert!(!health.is_fresh());
+        health.set_patience(None);
+        assert!(health.is_fresh());
+        assert_eq!(health.status().patience_s, None);
     }
 
     #[test]

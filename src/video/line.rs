@@ -76,15 +76,17 @@ impl Line {
                 health.live();
             }
         }
+        // A recording stands still while nobody takes its pictures.
+        let live = self.connection.live();
         let limit = patience.limit(self.gave());
         if let Some(health) = health {
             health.dropped(self.pulse.dropped.saturating_sub(before.dropped));
-            health.set_patience(limit);
-            if self.gave() && self.quiet > limit / 2 && self.connection.live() {
+            health.set_patience(live.then_some(limit));
+            if self.gave() && self.quiet > limit / 2 && live {
                 health.stalled(&format!("no picture for {:.0} s", self.quiet.as_secs_f64()));
             }
         }
-        if self.quiet <= limit || !self.connection.live() {
+        if self.quiet <= limit || !live {
             return Ok(());
         }
         if self.pulse.pictures == 1 {
