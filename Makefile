@@ -28,7 +28,7 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-systemd write-volume replay-profile replay-memory install uninstall clean fuzz deny audit
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-memory torture-systemd torture-soak write-volume replay-profile replay-memory install uninstall clean fuzz deny audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,16 +74,23 @@ torture-systemd: build ## the unit under a real systemd: watchdog, restart, relo
 		$(CARGO) test --release --locked --test service -- --ignored --exact a_bundle_that_hangs
 	@scripts/torture-systemd.sh $(abspath $(TARGET_DIR)) $(abspath $(TARGET_DIR))/torture-systemd/hangs
 
-torture: torture-source torture-hostile torture-disk torture-systemd ## what breaks cameras, networks, disks and processes, for hours
+torture: torture-source torture-hostile torture-disk torture-memory torture-systemd torture-soak ## what breaks cameras, networks, disks and processes, for hours
 
-torture-source: setup ## 1,000 reconnects and 200 faults of a real RTSP server
+torture-source: setup ## 1,000 reconnects and 200 faults of a real RTSP server; a daemon stopped 20 times
 	@KINEWATCH_RECONNECTS=1000 $(CARGO) test --release --locked --test supervisor reconnects_leak -- --nocapture
 	@KINEWATCH_FAULTS=200 $(CARGO) test --release --locked --test supervisor random_faults -- --nocapture
+	@KINEWATCH_STOPS=20 $(CARGO) test --release --locked --test supervisor stood_still -- --nocapture
 
 torture-disk: setup ## every fault of a disk ten times, and a daemon killed 200 times as it writes
 	@for n in 1 2 3 4 5 6 7 8 9 10; do \
 	  $(CARGO) test --release --locked --test disk -- --nocapture --skip killed_at_random || exit 1; done
 	@KINEWATCH_KILLS=200 $(CARGO) test --release --locked --test disk killed_at_random -- --nocapture
+
+torture-memory: build ## a daemon in a memory cgroup: enough, and too little (needs root)
+	@scripts/torture-memory.sh $(RELEASE)
+
+torture-soak: setup ## two million frames through four streams: what the daemon holds does not grow
+	@KINEWATCH_SOAK=2000000 $(CARGO) test --release --locked --test endurance what_it_holds -- --nocapture
 
 write-volume: build ## what a daemon writes to a memory card in an hour (15 minutes)
 	@scripts/write-volume.sh $(RELEASE) 900
@@ -98,8 +105,9 @@ fuzz: setup ## a million broken label files, 20,000 broken bundles, configuratio
 	@$(CARGO) test --release --locked --test labels -- --ignored --nocapture
 	@KINEWATCH_FUZZ=20000 $(CARGO) test --release --locked --test hostile no_ -- --nocapture
 
-torture-hostile: setup fuzz ## `make fuzz`, and 10,000 broken recordings (KINEWATCH_BROKEN=N)
+torture-hostile: setup fuzz ## `make fuzz`, and 10,000 broken recordings, in the daemon and isolated
 	@$(CARGO) test --release --locked --test broken_media -- --ignored --nocapture ten_thousand
+	@KINEWATCH_DAMAGED=10000 $(CARGO) test --release --locked --test isolate damaged -- --nocapture
 
 deny: ## licences, sources and duplicates of every crate (installs cargo-deny)
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked

@@ -14,6 +14,7 @@ readonly PROBES="
 bin cc                                     | build-essential
 bin make                                   | build-essential
 bin openssl                                | openssl
+bin faketime                               | faketime
 bin pkg-config                             | pkg-config
 pc  gstreamer-1.0                          | libgstreamer1.0-dev
 pc  gstreamer-app-1.0                      | libgstreamer-plugins-base1.0-dev

@@ -345,6 +345,39 @@ fn a_camera_over_rtsp_is_watched_and_its_password_stays_hidden() {
     assert!(!said(&output).contains("s3cret"), "{}", said(&output));
 }
 
+#[test]
+fn a_live_source_whose_decoder_dies_is_opened_again_in_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let camera = RtspServer::start(
+        "( videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=15/1 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 )",
+        None,
+    );
+    let source = format!("uri = \"{}\"", camera.uri(""));
+    let keys = "isolate = true\nreconnect = { first = \"50 ms\" }";
+    let config = config(&folder, &[("gate", &source, keys)]);
+    let mut daemon = Daemon::start(&config, &[]);
+    let mut newest = daemon.prediction("gate");
+    let mut buried = Vec::new();
+    for name in ["ABRT", "KILL", "ABRT"] {
+        let decoder = daemon.decoder();
+        assert!(!buried.contains(&decoder));
+        signal(decoder, name);
+        buried.push(decoder);
+        let seq = newest["seq"].as_u64();
+        newest = daemon.prediction("gate");
+        while newest["reset"] != "reconnect" {
+            newest = daemon.prediction("gate");
+        }
+        assert!(newest["seq"].as_u64() > seq, "{newest}");
+    }
+    signal(daemon.child.id() as i32, "TERM");
+    let (output, _) = daemon.end();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("SIGKILL"), "{}", said(&output));
+    assert!(buried.iter().all(|&decoder| !alive(decoder)));
+}
+
 /// What the daemon's starter left open is closed in the decoder.
 #[test]
 fn a_decoder_inherits_no_descriptor_and_no_secret() {
@@ -379,37 +412,62 @@ fn a_decoder_inherits_no_descriptor_and_no_secret() {
     assert!(!String::from_utf8_lossy(&environment).contains("hunter2"));
 }
 
-/// Bit-flipped and truncated recordings: each ends, well or with a reason.
+/// Bit-flipped and truncated recordings: each ends, well or with a reason, and all the
+/// others are read. `make torture-hostile` takes 10,000.
 #[test]
 fn damaged_recordings_end_their_own_stream_only() {
     let folder = tempfile::tempdir().unwrap();
     let whole = fs::read(synth(&folder, "a.mkv", 4, 6)).unwrap();
     let count: u32 =
         std::env::var("KINEWATCH_DAMAGED").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
-    for index in 0..count {
-        // A generator of Lehmer's: the same files every time.
-        let mut state = u64::from(index) * 2_654_435_761 + 1;
-        let mut next = |below: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) as usize % below
-        };
-        let mut bytes = whole.clone();
-        if index % 3 == 0 {
-            bytes.truncate(next(bytes.len()));
+    let (videos, out) = (folder.path().join("videos"), folder.path().join("out"));
+    let (mut good, mut bad, mut crashed) = (0, 0, 0);
+    for first in (0..count).step_by(500) {
+        fs::create_dir(&videos).unwrap();
+        let batch = first..count.min(first + 500);
+        for index in batch {
+            fs::write(videos.join(format!("{index}.mkv")), damaged(&whole, index)).unwrap();
         }
-        for _ in 0..index * 4 {
-            let at = next(bytes.len().max(1));
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << next(8);
+        let output = kinewatch(&["replay", "--isolate", text(&videos), "-o", text(&out)]);
+        let said = said(&output);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{first}: {said}");
+        assert!(!said.contains("panicked"), "{first}: {said}");
+        crashed += said.matches("(SIG").count();
+        let mut table = csv::Reader::from_path(out.join("videos.csv")).unwrap();
+        let columns = table.headers().unwrap().clone();
+        let error = columns.iter().position(|column| column == "error").unwrap();
+        for row in table.records() {
+            match row.unwrap()[error].is_empty() {
+                true => good += 1,
+                false => bad += 1,
             }
         }
-        let path = folder.path().join("damaged.mkv");
-        fs::write(&path, &bytes).unwrap();
-        let source = format!("path = \"{}\", timeout = \"5 s\"", path.display());
-        let config = config(&folder, &[("gate", &source, "isolate = true")]);
-        let output = kinewatch(&["run", text(&config), "--fast"]);
-        let said = said(&output);
-        assert!(matches!(output.status.code(), Some(0..=2)), "{index}: {said}");
-        assert!(!said.contains("panicked"), "{index}: {said}");
+        fs::remove_dir_all(&videos).unwrap();
+        fs::remove_dir_all(&out).unwrap();
     }
+    println!(
+        "{good} were read to an end, {bad} failed, {crashed} times a decoder died of a signal"
+    );
+    assert_eq!(good + bad, count);
+}
+
+/// The recording, damaged in a way of its own: the same every time.
+fn damaged(whole: &[u8], index: u32) -> Vec<u8> {
+    // A generator of Lehmer's.
+    let mut state = u64::from(index) * 2_654_435_761 + 1;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % below.max(1)
+    };
+    let mut bytes = whole.to_vec();
+    if index % 3 == 0 {
+        bytes.truncate(next(bytes.len()));
+    }
+    for _ in 0..(index % 300) * 4 {
+        let at = next(bytes.len());
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte ^= 1 << next(8);
+        }
+    }
+    bytes
 }

@@ -582,6 +582,50 @@ fn random_faults_are_recovered_from_and_disturb_nobody_else() {
     assert!(took < 5 * SECOND, "the end took {took:?}");
 }
 
+/// The whole daemon stands still for a while, as a debugger or a frozen machine makes
+/// it. `make torture` does it twenty times.
+#[test]
+fn a_daemon_that_stood_still_goes_on() {
+    let stops = count("KINEWATCH_STOPS", 2);
+    let mut random = Rng(count("KINEWATCH_SEED", 5));
+    let server = Server::start(closed_port(), server::H264);
+    let names = ["here", "apart"];
+    let stream = |name: &str, more: &str| {
+        format!(
+            "[[stream]]\nname = \"{name}\"\nsource = {{ uri = \"rtsp://127.0.0.1:{}/camera\", timeout = \"2 s\" }}\n\
+             reconnect = {{ first = \"250 ms\", longest = \"1 s\", healthy = \"2 s\" }}\n{more}\n",
+            server.port
+        )
+    };
+    let mut daemon = Daemon::start(&(stream(names[0], "") + &stream(names[1], "isolate = true")));
+    let minute = 60 * SECOND;
+    for stop in 0..=stops {
+        let resumed = Instant::now();
+        for name in names {
+            daemon.wait_for(&format!("{name} after stop {stop}"), 2 * minute, |daemon| {
+                daemon.newest(name).is_some_and(|said| said.since() > resumed)
+            });
+            let first = daemon.said(name).into_iter().find(|said| said.since() > resumed);
+            let took = (first.unwrap().since() - resumed).as_secs_f64();
+            println!("stop {stop}, {name}: {took:.2} s");
+            // The time-out, the longest wait, and what is promised.
+            assert!(stop == 0 || took < 5.0, "{}", daemon.log());
+        }
+        if stop < stops {
+            let lasts =
+                Duration::from_millis(if stop == 0 { 7_000 } else { random.below(stops * 1_000) });
+            println!("stopped for {lasts:?}");
+            daemon.signal("-STOP");
+            std::thread::sleep(lasts);
+            daemon.signal("-CONT");
+        }
+    }
+    for name in names {
+        no_clip_spans_a_gap(name, &daemon.said(name));
+    }
+    assert_eq!(daemon.end().1, Some(0));
+}
+
 /// Within a clip, times step by a hop, or by as many as were skipped; and a clip that
 /// begins anew begins after all that came before.
 fn no_clip_spans_a_gap(name: &str, said: &[Said]) {

@@ -19,6 +19,9 @@ const STOP: Duration = Duration::from_secs(5);
 /// Sessions that may hang at a time. Each holds a model's memory: with more, a
 /// stream that hangs is not started again.
 const MOST_ABANDONED: usize = 8;
+/// A look at the streams that comes so late says nothing about them: the process was
+/// stopped, or the machine too busy, and they stood still with it.
+const LAPSE: Duration = Duration::from_secs(2);
 
 /// The streams, in the order of the configuration.
 pub(super) struct Fleet {
@@ -31,6 +34,10 @@ pub(super) struct Fleet {
     sessions: u64,
     patience: Duration,
     ending: bool,
+    /// When they were looked at last.
+    looked: Instant,
+    /// Until then nobody is said to hang, as nobody looked for a while.
+    excused: Option<Instant>,
 }
 
 impl Fleet {
@@ -46,6 +53,8 @@ impl Fleet {
             sessions: 0,
             patience,
             ending: false,
+            looked: now,
+            excused: None,
         };
         fleet.slots = blueprints.into_iter().map(|b| Slot::new(b, now)).collect();
         for i in 0..fleet.slots.len() {
@@ -56,10 +65,6 @@ impl Fleet {
 
     pub fn slots(&self) -> &[Slot] {
         &self.slots
-    }
-
-    pub fn patience(&self) -> Duration {
-        self.patience
     }
 
     /// Sessions that hang now, and how many ever did.
@@ -87,7 +92,15 @@ impl Fleet {
 
     /// How each is, as far as the watchdog is concerned.
     pub fn verdicts(&self, now: Instant) -> impl Iterator<Item = Verdict> {
-        self.slots.iter().map(move |slot| slot.verdict(now, self.patience))
+        self.slots.iter().map(move |slot| self.verdict(slot, now))
+    }
+
+    /// How a stream is, as far as the watchdog is concerned.
+    pub fn verdict(&self, slot: &Slot, now: Instant) -> Verdict {
+        match slot.verdict(now, self.patience) {
+            Verdict::Hangs(_) if self.excused.is_some() => Verdict::Excused,
+            verdict => verdict,
+        }
     }
 
     /// Asks every stream to end.
@@ -168,15 +181,26 @@ impl Fleet {
 
     /// What time brings: hanging sessions are left behind, failed ones started again.
     pub fn tick(&mut self, now: Instant) {
+        let unseen = now.saturating_duration_since(self.looked);
+        self.looked = now;
+        if unseen > LAPSE {
+            log::warn!(
+                "nobody looked after the streams for {:.1} s: the process was stopped, or the machine is too busy",
+                unseen.as_secs_f64()
+            );
+            self.excused = Some(now + self.patience);
+        }
+        self.excused = self.excused.filter(|until| now < *until);
         for i in 0..self.slots.len() {
-            let patience = self.patience;
+            let Some(slot) = self.slots.get(i) else { return };
+            let verdict = self.verdict(slot, now);
             let Some(slot) = self.slots.get_mut(i) else { return };
             match slot.phase {
                 Phase::Starting | Phase::Running => {
                     if slot.blamed && slot.progress.pulse.prediction_age().is_some() {
                         slot.blamed = false;
                     }
-                    if let Verdict::Hangs(hang) = slot.verdict(now, patience)
+                    if let Verdict::Hangs(hang) = verdict
                         && hang.is_its_own()
                         && !self.ending
                     {
@@ -184,7 +208,9 @@ impl Fleet {
                     }
                 }
                 // The end of all has its own deadline.
-                Phase::Stopping if !self.ending && now - slot.since > STOP => {
+                Phase::Stopping
+                    if !self.ending && self.excused.is_none() && now - slot.since > STOP =>
+                {
                     log::error!(
                         "stream \"{}\" does not end within {} s and is left behind",
                         slot.name(),

@@ -85,7 +85,7 @@ impl Board {
     /// Notes how things stand, and returns the line for systemd.
     pub fn write(&self, fleet: &Fleet, reload: &Reload, now: Instant) -> String {
         let streams: Vec<Stream> =
-            fleet.slots().iter().map(|slot| Stream::of(slot, fleet.patience(), now)).collect();
+            fleet.slots().iter().map(|slot| Stream::of(slot, fleet.verdict(slot, now))).collect();
         let line = line(&streams, reload);
         let (abandoned, abandoned_in_all) = fleet.abandoned();
         let fed = watchdog::is_fed(streams.iter().map(|stream| stream.verdict));
@@ -137,7 +137,7 @@ impl Board {
 }
 
 impl Stream {
-    fn of(slot: &Slot, patience: Duration, now: Instant) -> Stream {
+    fn of(slot: &Slot, verdict: Verdict) -> Stream {
         Stream {
             name: slot.name().to_owned(),
             model: slot.blueprint.model.bundle().name().to_owned(),
@@ -146,7 +146,7 @@ impl Stream {
             since: slot.since,
             restarts: slot.restarts,
             fault: slot.fault.clone(),
-            verdict: slot.verdict(now, patience),
+            verdict,
             progress: slot.progress.clone(),
         }
     }

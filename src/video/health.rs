@@ -123,6 +123,8 @@ struct Inner {
     begun: Instant,
     /// Nanoseconds from `begun` to the newest picture, and 1; 0 before the first.
     newest: AtomicU64,
+    /// Nanoseconds from `begun` to the last look of the supervisor.
+    looked: AtomicU64,
     /// In nanoseconds; 0 where there is no end to it.
     patience: AtomicU64,
     frames: AtomicU64,
@@ -161,6 +163,7 @@ impl Health {
         let health = Health(Arc::new(Inner {
             begun,
             newest: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             patience: AtomicU64::new(nanos(PATIENCE)),
             frames: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -211,12 +214,14 @@ impl Health {
         (patience > 0).then(|| Duration::from_nanos(patience))
     }
 
-    /// Whether pictures come as they should. A source that the supervisor calls
-    /// live although nothing came for twice as long as it would wait is not fresh:
+    /// Whether pictures come as they should. A source that is called live although
+    /// nobody looked at it for twice as long as it would be waited for is not fresh:
     /// then the supervisor itself hangs.
     pub fn is_fresh(&self) -> bool {
-        let in_time = |age| self.patience().is_none_or(|limit| age <= limit.saturating_mul(2));
-        self.state() == State::Live && self.frame_age().is_some_and(in_time)
+        let looked = Duration::from_nanos(self.0.looked.load(Ordering::Acquire));
+        let unseen = self.since_begun().saturating_sub(looked);
+        let in_time = |limit: Duration| unseen <= limit.saturating_mul(2);
+        self.state() == State::Live && self.patience().is_none_or(in_time)
     }
 
     /// Everything there is to say, at this moment.
@@ -261,9 +266,10 @@ impl Health {
         self.0.dropped.fetch_add(pictures, Ordering::Relaxed);
     }
 
-    /// Sets the age of the newest picture at which the source is given up; `None`
-    /// says that it never is.
-    pub fn set_patience(&self, patience: Option<Duration>) {
+    /// Notes that the supervisor looked, and the age of the newest picture at which
+    /// it would give the source up; `None` says that it never would.
+    pub fn looked(&self, patience: Option<Duration>) {
+        self.0.looked.store(nanos(self.since_begun()), Ordering::Release);
         self.0.patience.store(patience.map_or(0, nanos), Ordering::Relaxed);
     }
 
@@ -443,15 +449,21 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_live_must_bring_pictures() {
+    fn only_a_live_source_must_be_looked_at() {
         let clock = HeldClock::new();
         let health = Health::new(clock.clone());
         health.saw(1, clock.instant());
         health.live();
-        health.set_patience(Some(Duration::from_secs(10)));
-        clock.pass(Duration::from_secs(21));
+        health.looked(Some(Duration::from_secs(10)));
+        clock.pass(Duration::from_secs(19));
+        assert!(health.is_fresh());
+        clock.pass(Duration::from_secs(2));
         assert!(!health.is_fresh());
-        health.set_patience(None);
+        // A look is enough: how long it was silent, the supervisor judges.
+        health.looked(Some(Duration::from_secs(10)));
+        assert!(health.is_fresh());
+        health.looked(None);
+        clock.pass(Duration::from_secs(100));
         assert!(health.is_fresh());
         assert_eq!(health.status().patience_s, None);
     }

@@ -9,6 +9,9 @@ use crate::video::{Connection, Health, Pulse};
 /// A look that comes later than this counts for no more: while the process was
 /// stopped, or the machine too busy, nobody can say that a source was silent.
 const LAPSE: Duration = Duration::from_millis(250);
+/// What came between two looks so far apart tells nothing of a source's rate: the
+/// process stood still.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// A connection that is watched.
 pub(crate) struct Line {
@@ -62,10 +65,12 @@ impl Line {
     ) -> Result<(), Error> {
         let before = std::mem::replace(&mut self.pulse, self.connection.pulse());
         let new = self.pulse.pictures.saturating_sub(before.pictures);
-        self.quiet += now.saturating_duration_since(self.looked).min(LAPSE);
+        let unseen = now.saturating_duration_since(self.looked);
+        self.quiet += unseen.min(LAPSE);
         self.looked = now;
         if let (1.., Some(newest)) = (new, self.pulse.newest) {
             match before.newest {
+                Some(_) if unseen > STOOD_STILL => {}
                 Some(before) => patience.saw(new, newest.saturating_duration_since(before)),
                 None => self.pulse.announced.into_iter().for_each(|time| patience.announced(time)),
             }
@@ -81,7 +86,7 @@ impl Line {
         let limit = patience.limit(self.gave());
         if let Some(health) = health {
             health.dropped(self.pulse.dropped.saturating_sub(before.dropped));
-            health.set_patience(live.then_some(limit));
+            health.looked(live.then_some(limit));
             if self.gave() && self.quiet > limit / 2 && live {
                 health.stalled(&format!("no picture for {:.0} s", self.quiet.as_secs_f64()));
             }

@@ -60,15 +60,21 @@ impl Rig {
     }
 
     pub fn start_with(&self, variables: &[(&str, &str)]) -> Daemon<'_> {
-        self.spawn(variables, Stdio::null())
+        self.spawn(variables, &[], Stdio::null())
+    }
+
+    /// As fast as it can.
+    #[allow(dead_code)]
+    pub fn start_fast(&self) -> Daemon<'_> {
+        self.spawn(&[], &["--fast"], Stdio::null())
     }
 
     /// With a standard output that nobody reads.
     pub fn start_unread(&self) -> Daemon<'_> {
-        self.spawn(&[], Stdio::piped())
+        self.spawn(&[], &[], Stdio::piped())
     }
 
-    fn spawn(&self, variables: &[(&str, &str)], out: Stdio) -> Daemon<'_> {
+    fn spawn(&self, variables: &[(&str, &str)], more: &[&str], out: Stdio) -> Daemon<'_> {
         let at = self.path("notify");
         let _ = fs::remove_file(&at);
         let notify = UnixDatagram::bind(&at).unwrap();
@@ -77,6 +83,7 @@ impl Rig {
         std::thread::spawn(move || listen(&notify, &heard));
         let said = File::options().create(true).append(true).open(self.path("log")).unwrap();
         let mut command = self.command(&["run", self.path("test.toml").to_str().unwrap()]);
+        command.args(more);
         command.env("NOTIFY_SOCKET", &at).env("RUNTIME_DIRECTORY", self.path("runtime"));
         command.envs(variables.iter().copied()).stdout(out).stderr(said);
         let process = command.spawn().unwrap();

@@ -111,11 +111,15 @@ impl Daemon {
         (of("task").unwrap().count(), of("fd").unwrap().count(), rss)
     }
 
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
     /// Asks it to end: how long that took, and its exit code.
     pub fn end(mut self) -> (Duration, Option<i32>) {
-        let pid = self.child.id().to_string();
         let asked = Instant::now();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         let status = self.child.wait().unwrap();
         (asked.elapsed(), status.code())
     }
