@@ -26,6 +26,7 @@ INSTALL_DATA    ?= install -m 644
 
 MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
+BOARDS      := raspberry-pi-4 raspberry-pi-5 jetson-orin-nano jetson-nano generic-arm64
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-memory torture-systemd torture-soak write-volume replay-profile replay-memory install uninstall clean fuzz deny audit
@@ -123,7 +124,7 @@ audit: ## known vulnerabilities in every crate (installs cargo-deny and cargo-au
 install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	@test -x $(BIN) || { echo "install: there is no $(BIN); run make build first" >&2; exit 1; }
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(UNITDIR) $(MANDIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR) \
-		$(DATADIR)/models/camera-events $(DOCDIR)/configs/replay $(DOCDIR)/docs $(SYSCONFDIR)/kinewatch)
+		$(DATADIR)/models/camera-events $(DOCDIR)/configs/replay $(DOCDIR)/configs/boards $(DOCDIR)/docs $(SYSCONFDIR)/kinewatch)
 	$(INSTALL_PROGRAM) $(BIN) $(DESTDIR)$(BINDIR)/kinewatch
 	sed -e 's|/usr/local/bin/|$(BINDIR)/|' -e 's|/etc/kinewatch/|$(SYSCONFDIR)/kinewatch/|' \
 		systemd/kinewatch@.service >$(DESTDIR)$(UNITDIR)/kinewatch@.service
@@ -134,6 +135,7 @@ install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	$(BIN) completions fish >$(DESTDIR)$(FISHDIR)/kinewatch.fish
 	$(INSTALL_DATA) $(MODEL_FILES:%=models/camera-events/%) $(DESTDIR)$(DATADIR)/models/camera-events/
 	$(INSTALL_DATA) $(CONFIGS:%=configs/%.toml) $(DESTDIR)$(DOCDIR)/configs/
+	$(INSTALL_DATA) $(BOARDS:%=configs/boards/%.toml) $(DESTDIR)$(DOCDIR)/configs/boards/
 	$(INSTALL_DATA) configs/replay/* $(DESTDIR)$(DOCDIR)/configs/replay/
 	$(INSTALL_DATA) README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCDIR)/
 	$(INSTALL_DATA) docs/* $(DESTDIR)$(DOCDIR)/docs/

@@ -83,8 +83,12 @@ fn what_make_install_copies_exists() {
     };
     let models = list("MODEL_FILES").into_iter().map(|f| format!("models/camera-events/{f}"));
     let configs = list("CONFIGS").into_iter().map(|f| format!("configs/{f}.toml"));
+    let boards: Vec<_> =
+        list("BOARDS").into_iter().map(|f| format!("configs/boards/{f}.toml")).collect();
+    let there = std::fs::read_dir(root.join("configs/boards")).unwrap().count();
+    assert_eq!(boards.len(), there, "BOARDS names every file of configs/boards");
     let unit = ["systemd/kinewatch@.service".to_owned()];
-    for file in models.chain(configs).chain(unit) {
+    for file in models.chain(configs).chain(boards).chain(unit) {
         assert!(root.join(&file).is_file(), "{file} is missing");
     }
 }

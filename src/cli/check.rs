@@ -23,6 +23,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let _ = writeln!(text, "stream \"{}\"", config.name);
         for source in config.sources() {
             let _ = writeln!(text, "  source  {}", source.describe());
+            for name in source.not_installed()? {
+                let _ = writeln!(text, "  note    {name} is not here and is not used");
+            }
         }
         let _ = writeln!(
             text,

@@ -52,8 +52,8 @@ impl Convolutional {
         doing: &str,
     ) -> Result<Self> {
         facts.nodes = graph.nodes.len();
-        let program =
-            guarded(doing, || Ok(Program::new(graph, span, precision, Isa::best(), threads)))?;
+        let isa = instructions()?;
+        let program = guarded(doing, || Ok(Program::new(graph, span, precision, isa, threads)))?;
         facts.multiply_accumulates = Some(program.multiply_accumulates());
         facts.weight_bytes = program.weight_bytes();
         Ok(Convolutional { program, span, facts })
@@ -83,6 +83,20 @@ impl Convolutional {
             doing,
         })
     }
+}
+
+/// The instructions that kernels of our own use: the fastest that the CPU has, unless the
+/// environment names others, so that what they gain can be measured.
+fn instructions() -> Result<Isa> {
+    let Some(name) = std::env::var_os("KINEWATCH_ISA") else { return Ok(Isa::best()) };
+    name.to_str().and_then(Isa::named).ok_or_else(|| {
+        let known: Vec<_> = Isa::all().into_iter().map(Isa::name).collect();
+        Error::config(
+            "reading the environment variable KINEWATCH_ISA",
+            format!("{}; this CPU has {}", name.display(), known.join(", ")),
+        )
+        .remedy("name one of them, or leave it out")
+    })
 }
 
 /// A convolutional network running over one stream.

@@ -39,12 +39,20 @@ pub(crate) fn direct(
     for name in choice.prefer.iter().filter(|name| gst::ElementFactory::find(name).is_none()) {
         log::warn!("the preferred decoder {name} is not installed: going by rank");
     }
+    let mut choice = choice.clone();
+    let installed = |name: &str| gst::ElementFactory::find(name).is_some();
+    for name in unreadable_decoders(installed) {
+        log::warn!(
+            "the decoder {name} is not used: nothing is installed that brings its pictures to \
+             system memory"
+        );
+        choice.forbid.push(name);
+    }
     if choice.prefer.is_empty() && choice.forbid.is_empty() {
         return;
     }
     // Not `autoplug-select`: by the time it is asked, decodebin has already
     // fixed the parser's output for the decoder of the highest rank.
-    let choice = choice.clone();
     bin.connect("autoplug-factories", false, move |values| {
         let caps = values.get(2)?.get::<gst::Caps>().ok()?;
         let factories = factories_for(&caps, &choice);
@@ -53,6 +61,25 @@ pub(crate) fn direct(
                 .to_value(),
         )
     });
+}
+
+/// Decoders of video that leave every picture in a memory which no `installed` element
+/// reads: another one is of more use.
+fn unreadable_decoders(installed: impl Fn(&str) -> bool + Copy) -> Vec<String> {
+    let decoders = gst::ElementFactory::factories_with_type(
+        gst::ElementFactoryType::DECODER | gst::ElementFactoryType::MEDIA_VIDEO,
+        gst::Rank::MARGINAL,
+    );
+    let gives_none = |factory: &&gst::ElementFactory| {
+        let mut sources = factory
+            .static_pad_templates()
+            .into_iter()
+            .filter(|pad| pad.direction() == gst::PadDirection::Src)
+            .peekable();
+        sources.peek().is_some()
+            && sources.all(|pad| crate::video::download::unreadable(&pad.caps(), installed))
+    };
+    decoders.iter().filter(gives_none).map(|factory| factory.name().to_string()).collect()
 }
 
 /// What decodebin may plug behind a pad with these caps, in the order in which
@@ -90,6 +117,14 @@ fn factories_for(caps: &gst::Caps, choice: &DecoderChoice) -> Vec<gst::ElementFa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn decoders_into_system_memory_are_all_readable() {
+        gst::init().unwrap();
+        for name in ["jpegdec", "avdec_h264", "vp8dec"] {
+            assert!(!unreadable_decoders(|_| false).iter().any(|known| known == name), "{name}");
+        }
+    }
 
     #[test]
     fn the_preferred_come_first_and_the_forbidden_not_at_all() {

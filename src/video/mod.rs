@@ -42,5 +42,5 @@ pub use pacer::Pace;
 pub use reconnect::ReconnectOptions;
 pub use sampler::{Sampler, Tick};
 pub use source::{Source, Want, open, open_recording};
-pub use spec::{DecoderChoice, SourceSpec, Sources, Transport};
+pub use spec::{ConverterChoice, DecoderChoice, SourceSpec, Sources, Transport};
 pub use supervisor::{Supervised, Supervisor, supervise};

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::stop::Stop;
 use crate::video::connection::{Polled, Pulse};
 use crate::video::convert::Converter;
-use crate::video::download::{Download, device_memory};
+use crate::video::download::Downloads;
 use crate::video::fault::Faults;
 use crate::video::isolate::Isolated;
 use crate::video::pacer::Pacer;
@@ -94,7 +94,7 @@ pub struct Source {
     faults: Faults,
     sampler: Sampler<Picture>,
     converter: Converter,
-    download: Option<Download>,
+    downloads: Downloads,
     /// `None` for pictures as fast as they come.
     pacer: Option<Pacer>,
     /// What came first, where it was waited for before anything was sampled.
@@ -169,7 +169,7 @@ impl Source {
             faults,
             sampler,
             converter: Converter::new(want.colour),
-            download: None,
+            downloads: Downloads::new(&spec.converter),
             first: None,
             waiting: None,
             stop: stop.clone(),
@@ -234,7 +234,7 @@ impl Source {
             if let Some(tick) = self.sampler.poll() {
                 fill(
                     &mut self.converter,
-                    &mut self.download,
+                    &mut self.downloads,
                     &self.running.pipeline,
                     &tick,
                     frame,
@@ -537,24 +537,14 @@ fn announced(sample: &gst::Sample) -> Option<Duration> {
 /// Converts a kept picture into `frame`.
 fn fill(
     converter: &mut Converter,
-    download: &mut Option<Download>,
+    downloads: &mut Downloads,
     pipeline: &gst::Pipeline,
     tick: &Tick<'_, Picture>,
     frame: &mut Frame,
 ) -> Result<()> {
     let picture = tick.item;
-    match picture.sample.caps().and_then(device_memory) {
-        None => converter.run(picture.serial, &picture.sample, frame)?,
-        Some(memory) => {
-            if !download.as_ref().is_some_and(|download| download.reads(memory)) {
-                *download = Some(Download::new(memory, pipeline.upcast_ref())?);
-            }
-            if let Some(download) = download {
-                let sample = download.run(&picture.sample)?;
-                converter.run(picture.serial, &sample, frame)?;
-            }
-        }
-    }
+    let sample = downloads.run(picture.serial, &picture.sample, pipeline.upcast_ref())?;
+    converter.run(picture.serial, &sample, frame)?;
     frame.orientation = picture.orientation;
     frame.tick_time = Duration::from_nanos(tick.time);
     frame.pts = Duration::from_nanos(tick.pts);

@@ -36,6 +36,18 @@ pub struct DecoderChoice {
     pub forbid: Vec<String>,
 }
 
+/// What brings kept pictures out of a decoder's own memory, and makes them smaller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConverterChoice {
+    /// Element names, the most wanted first. Where none of them is there, pictures are
+    /// taken as if this were empty.
+    pub prefer: Vec<String>,
+    /// Width and height in pixels that no picture is to exceed: larger ones are made
+    /// smaller by the element, in proportion. Without an element they stay as they are.
+    pub size: Option<[u32; 2]>,
+}
+
 /// The `source` table: exactly one of `path`, `uri`, `device`, `csi`,
 /// `pipeline` and `synth`, and options for it. See `docs/sources.md`.
 #[derive(Clone, Default, PartialEq, Deserialize)]
@@ -72,6 +84,8 @@ pub struct SourceSpec {
     pub tls_verify: Option<bool>,
     /// Which decoders to prefer or forbid.
     pub decoder: DecoderChoice,
+    /// What brings pictures out of a decoder's own memory, and makes them smaller.
+    pub converter: ConverterChoice,
     /// Decode in a process of its own, held so. Not a key of this table: a
     /// stream's `isolate`.
     #[serde(skip)]
@@ -260,10 +274,19 @@ impl SourceSpec {
         if self.password.is_some() && self.user.is_none() && !user_in_uri {
             return no("there is a password without a user".into(), "set user = \"…\" beside it");
         }
-        if self.size.is_some_and(|size| size.iter().any(|side| !(1..=32_768).contains(side))) {
+        for (key, size) in [("size", self.size), ("converter.size", self.converter.size)] {
+            if size.is_some_and(|size| size.iter().any(|side| !(1..=32_768).contains(side))) {
+                return no(
+                    format!("{key} is out of range"),
+                    "write it as [width, height] in pixels, 1 to 32768 each",
+                );
+            }
+        }
+        if self.converter.size.is_some() && self.converter.prefer.is_empty() {
             return no(
-                "size is out of range".into(),
-                "write size = [width, height] in pixels, 1 to 32768 each",
+                "converter.size has no meaning without converter.prefer".into(),
+                "name the elements that are to make pictures smaller, or take it out: \
+                 the model's own resizing needs no telling",
             );
         }
         if self.fps.is_some_and(|fps| !(0.01..=1000.0).contains(&fps)) {
@@ -293,6 +316,22 @@ impl SourceSpec {
             );
         }
         Ok(())
+    }
+
+    /// Decoders and converters that it prefers and that are not installed here, or whose
+    /// hardware is not: others will take their place.
+    ///
+    /// # Errors
+    /// GStreamer does not start.
+    pub fn not_installed(&self) -> Result<Vec<String>> {
+        let preferred: Vec<_> = self.decoder.prefer.iter().chain(&self.converter.prefer).collect();
+        if preferred.is_empty() {
+            return Ok(Vec::new());
+        }
+        gstreamer::init()
+            .map_err(|error| Error::unavailable("starting GStreamer", error.message()))?;
+        let gone = |name: &&String| gstreamer::ElementFactory::find(name).is_none();
+        Ok(preferred.into_iter().filter(gone).cloned().collect())
     }
 
     /// The RTSP transport.
@@ -421,6 +460,7 @@ impl fmt::Debug for SourceSpec {
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("tls_verify", &self.tls_verify)
             .field("decoder", &self.decoder)
+            .field("converter", &self.converter)
             .field("isolate", &self.isolate)
             .finish()
     }
@@ -480,6 +520,8 @@ mod tests {
             ("path = '/nonexistent/a.mp4'", "does not exist"),
             ("path = '/'", "directory"),
             ("uri = 'rtsp://h/'\ndecoder = { prefer = ['a'], forbid = ['a'] }", "both"),
+            ("uri = 'rtsp://h/'\nconverter = { prefer = ['a'], size = [0, 9] }", "converter.size"),
+            ("uri = 'rtsp://h/'\nconverter = { size = [64, 64] }", "converter.prefer"),
         ] {
             let error = read(text).unwrap().check().unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("Remedy"), "{text}: {error}");

@@ -24,6 +24,11 @@ impl Isa {
         Self::all().last().copied().unwrap_or(Isa(Kind::Portable))
     }
 
+    /// The one of this name, if this CPU has it.
+    pub fn named(name: &str) -> Option<Isa> {
+        Self::all().into_iter().find(|isa| isa.name() == name)
+    }
+
     /// All that this CPU has, the slowest first.
     pub fn all() -> Vec<Isa> {
         let mut all = vec![Isa(Kind::Portable)];

@@ -10,7 +10,7 @@ use super::Isolation;
 use super::protocol::nanos;
 use super::wire::{Lens, Pen};
 use crate::duration::HumanDuration;
-use crate::video::spec::{DecoderChoice, SourceSpec, Transport};
+use crate::video::spec::{ConverterChoice, DecoderChoice, SourceSpec, Transport};
 use crate::video::{Colour, Pace, Want};
 
 /// The first message to a decoder process.
@@ -69,6 +69,7 @@ impl Job {
             password,
             tls_verify,
             decoder: DecoderChoice { prefer, forbid },
+            converter,
             isolate: _,
         } = spec;
         let Isolation { strict, memory, read, devices } = isolation;
@@ -78,6 +79,9 @@ impl Job {
         };
         let time = |pen: &mut Pen<'_>, time: HumanDuration| {
             pen.number(nanos(time.0));
+        };
+        let side = |pen: &mut Pen<'_>, [width, height]: [u32; 2]| {
+            pen.number(width.into()).number(height.into());
         };
         let path_of = |pen: &mut Pen<'_>, path: &PathBuf| write_path(pen, path);
         let mut pen = Pen::begin(buffer, 0);
@@ -90,9 +94,7 @@ impl Job {
             })
             .maybe(pipeline.as_ref(), text)
             .maybe(synth.as_ref(), text)
-            .maybe(*size, |pen, [width, height]| {
-                pen.number(width.into()).number(height.into());
-            })
+            .maybe(*size, side)
             .maybe(*fps, |pen, fps| {
                 pen.number(fps.to_bits());
             })
@@ -108,6 +110,8 @@ impl Job {
             })
             .each(prefer, text)
             .each(forbid, text)
+            .each(&converter.prefer, text)
+            .maybe(converter.size, side)
             .number((*strict).into())
             .number(*memory)
             .each(read, path_of)
@@ -126,6 +130,7 @@ impl Job {
         lens.kind().filter(|kind| *kind == 0)?;
         let lens = &mut lens;
         let number32 = |lens: &mut Lens<'_>| u32::try_from(lens.number()?).ok();
+        let size = |lens: &mut Lens<'_>| Some([number32(lens)?, number32(lens)?]);
         Some(Job {
             name: lens.text()?,
             spec: SourceSpec {
@@ -135,7 +140,7 @@ impl Job {
                 csi: lens.maybe(number32)?,
                 pipeline: lens.maybe(Lens::text)?,
                 synth: lens.maybe(Lens::text)?,
-                size: lens.maybe(|lens| Some([number32(lens)?, number32(lens)?]))?,
+                size: lens.maybe(size)?,
                 fps: lens.maybe(Lens::number)?.map(f64::from_bits),
                 transport: lens.maybe(|lens| pick(&TRANSPORTS, lens))?,
                 latency: lens.maybe(read_duration)?,
@@ -146,6 +151,10 @@ impl Job {
                 decoder: DecoderChoice {
                     prefer: lens.each(Lens::text)?,
                     forbid: lens.each(Lens::text)?,
+                },
+                converter: ConverterChoice {
+                    prefer: lens.each(Lens::text)?,
+                    size: lens.maybe(size)?,
                 },
                 isolate: None,
             },
@@ -190,6 +199,7 @@ mod tests {
                 prefer: vec!["a".into(), "b".into()],
                 forbid: vec!["c".into()],
             },
+            converter: ConverterChoice { prefer: vec!["d".into()], size: Some([64, 48]) },
             ..SourceSpec::default()
         };
         let isolation = Isolation {

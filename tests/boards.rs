@@ -1,0 +1,106 @@
+//! The boards' configurations are taken everywhere, also where their hardware is not,
+//! and docs/boards.md says what its figures give.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+#[path = "../examples/boards/estimate.rs"]
+mod estimate;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file of configs/boards.
+fn files() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root().join("configs/boards"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files
+}
+
+fn kinewatch() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
+    command.stdin(Stdio::null()).env_remove("KINEWATCH_CAMERA");
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {error}");
+    output
+}
+
+#[test]
+fn every_board_of_the_data_has_a_file_and_every_file_its_board() {
+    let data = estimate::Data::read(&root().join("docs/boards.toml")).unwrap();
+    let mut named: Vec<PathBuf> = data
+        .boards
+        .iter()
+        .map(|board| root().join(format!("configs/boards/{}.toml", board.file)))
+        .collect();
+    named.sort();
+    assert_eq!(named, files());
+}
+
+#[test]
+fn every_boards_file_passes_the_check() {
+    gstreamer::init().unwrap();
+    for file in files() {
+        let output = run(kinewatch().arg("check").arg(&file));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.ends_with("ok\n"), "{}: {text}", file.display());
+        let said = std::fs::read_to_string(&file).unwrap();
+        assert!(said.contains("Not run on"), "{} does not say so", file.display());
+        // What the file prefers and this machine has not is noted, and nothing else.
+        let preferred = said.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let preferred =
+            preferred.filter_map(|line| line.split_once("prefer = [")?.1.split_once(']'));
+        for name in preferred.flat_map(|(names, _)| names.split('"').skip(1).step_by(2)) {
+            let here = gstreamer::ElementFactory::find(name).is_some();
+            let noted = text.contains(&format!("{name} is not here and is not used"));
+            assert_eq!(noted, !here, "{}: {name}: {text}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_boards_file_runs_a_recording_in_software() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("yard.mp4");
+    run(kinewatch().args(["synth", "--seed", "7", "--seconds", "6", "-o"]).arg(&video));
+    for file in files() {
+        let camera = format!("file://{}", video.display());
+        let output =
+            run(kinewatch().args(["run", "--fast"]).arg(&file).env("KINEWATCH_CAMERA", camera));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let predictions = text.lines().filter(|line| line.contains("\"kind\":\"prediction\""));
+        assert!(predictions.count() > 10, "{}: {text}", file.display());
+    }
+}
+
+/// The page's tables are what the data gives; `cargo run --example boards` writes them.
+#[test]
+fn the_page_holds_what_the_data_gives() {
+    let data = estimate::Data::read(&root().join("docs/boards.toml")).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/boards.md")).unwrap();
+    let expected = estimate::renew(&page, &data).unwrap();
+    assert_eq!(page, expected, "run: cargo run --release --example boards");
+}
+
+#[test]
+fn an_estimate_is_a_range_and_grows_with_the_work() {
+    let data = estimate::Data::read(&root().join("docs/boards.toml")).unwrap();
+    for board in &data.boards {
+        for model in &data.models {
+            let range = estimate::step_ms(model, board, &data.measured);
+            assert!(range.low > 0.0 && range.low < range.high, "{} {}", board.name, model.name);
+            // No board is faster than its own peak allows.
+            let floor = 2.0 * model.multiply_adds / board.gflops_per_core / 1e6;
+            assert!(range.low >= floor, "{} {}", board.name, model.name);
+        }
+    }
+}
