@@ -146,7 +146,7 @@ dist: setup ## the binary as it is packaged: smaller, and the same bytes whereve
 	@scripts/dist.sh
 
 # BIN only where it was given: without, the package is of what `make dist` builds.
-package: setup ## the .deb, its SBOM and SHA256SUMS in target/package (of a cross build: ARCH=arm64 BIN=PATH)
+package: setup ## the .deb, its SBOM and SHA256SUMS in target/debian (of a cross build: ARCH=arm64 BIN=PATH)
 	@ARCH="$(ARCH)" BIN="$(if $(filter command,$(origin BIN)),$(BIN))" SYSROOT="$(SYSROOT)" \
 		scripts/package.sh $(abspath $(TARGET_DIR))
 

@@ -15,12 +15,9 @@ readonly CARGO_FOLDER=${CARGO_HOME:-$HOME/.cargo}
 # In this form a path may hold spaces. It also takes the place of flags that somebody's
 # own settings hold, such as target-cpu=native, which must not be in a package.
 readonly SEPARATOR=$'\x1f'
-export CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$CARGO_FOLDER=/build/cargo"
-CARGO_ENCODED_RUSTFLAGS+="$SEPARATOR--remap-path-prefix=$PWD=/build/kinewatch"
+export CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$PWD=/build/kinewatch"
+CARGO_ENCODED_RUSTFLAGS+="$SEPARATOR--remap-path-prefix=$CARGO_FOLDER=/build/cargo"
 export CARGO_INCREMENTAL=0
-# The same for what is in C (zstd).
-CFLAGS="${CFLAGS:-} -ffile-prefix-map=${CARGO_FOLDER// /\\ }=/build/cargo -ffile-prefix-map=${PWD// /\\ }=/build/kinewatch"
-export CFLAGS
 
 arguments=(build --profile dist --locked --bin kinewatch)
 folder=${CARGO_TARGET_DIR:-$PWD/target}

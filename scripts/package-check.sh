@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the package in TARGET/package into a fresh Debian, runs it there, upgrades,
+# Installs the package in TARGET/debian into a fresh Debian, runs it there, upgrades,
 # removes and purges it. Needs root. Everything is kept under TARGET/package-check; the
 # Debian is made once (debootstrap), and each run begins with a copy of it.
 #
@@ -36,32 +36,37 @@ command -v lintian >/dev/null || missing+=(lintian)
 if [[ $arch == "$native" ]]; then
     command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
 else
-    [[ -e /proc/sys/fs/binfmt_misc/status ]] || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-    compgen -G '/proc/sys/fs/binfmt_misc/qemu-*' >/dev/null || missing+=(qemu-user-static binfmt-support)
+    command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
 fi
+[[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
 if ((${#missing[@]})); then
     say "installing ${missing[*]}"
     apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
 fi
 
-packages=("$target"/package/kinewatch_*_"$arch".deb)
-[[ -f ${packages[-1]} ]] || fail "there is no package for $arch in $target/package: make package"
-((${#packages[@]} == 1)) || fail "there are ${#packages[@]} packages for $arch in $target/package: leave one"
+packages=("$target"/debian/kinewatch_*_"$arch".deb)
+[[ -f ${packages[-1]} ]] || fail "there is no package for $arch in $target/debian: make package"
+((${#packages[@]} == 1)) || fail "there are ${#packages[@]} packages for $arch in $target/debian: leave one"
 package=${packages[0]}
 version=$(dpkg-deb -f "$package" Version)
 
 # The kernel must know how to run the other machine's programs, in a root where there
-# is no qemu (flag F). What is registered here goes at the end.
+# is no qemu (flag F).
 readonly AARCH64='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
 readonly AARCH64_MASK='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+readonly KNOWN=/proc/sys/fs/binfmt_misc
 registered=
-unregister() { [[ -z $registered ]] || echo -1 >"/proc/sys/fs/binfmt_misc/$registered" || true; }
+unregister() { [[ -z $registered ]] || echo -1 >"$KNOWN/$registered" || true; }
 trap unregister EXIT
-if [[ $arch == arm64 && $native != arm64 ]] && ! grep -qs '^flags:.*F' /proc/sys/fs/binfmt_misc/qemu-aarch64; then
-    qemu=$(command -v qemu-aarch64-static) || fail "there is no qemu-aarch64-static"
-    registered=kinewatch-aarch64
-    [[ ! -e /proc/sys/fs/binfmt_misc/$registered ]] || echo -1 >"/proc/sys/fs/binfmt_misc/$registered"
-    printf '%s' ":$registered:M::$AARCH64:$AARCH64_MASK:$qemu:F" >/proc/sys/fs/binfmt_misc/register
+if [[ $arch == arm64 && $native != arm64 ]]; then
+    [[ -e $KNOWN/status ]] || mount -t binfmt_misc binfmt_misc "$KNOWN"
+    if ! grep -qs '^flags:.*F' "$KNOWN"/qemu-aarch64; then
+        registered=kinewatch-aarch64
+        [[ ! -e $KNOWN/$registered ]] || echo -1 >"$KNOWN/$registered"
+        printf '%s' ":$registered:M::$AARCH64:$AARCH64_MASK:$(command -v qemu-aarch64-static):F" >"$KNOWN/register"
+    fi
+    # A process that scans plug-ins would lose its pipe under qemu.
+    export GST_REGISTRY_FORK=no
 fi
 
 suite=${SUITE:-$(. /etc/os-release && echo "$VERSION_CODENAME")}
@@ -84,6 +89,8 @@ cp -a --reflink=auto "$base" "$root"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 mount -t proc proc "$root/proc"
 mkdir "$root/check"
+# The root is thrown away: nothing in it need survive a power cut.
+echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
 cp "$package" "$root/check/"
 
 # The same package of a later version; and of a still later one that has another default
@@ -119,7 +126,7 @@ check() { # WHAT COMMAND…
 }
 within() {
     chroot "$root" /usr/bin/env -i HOME=/root LC_ALL=C.UTF-8 TMPDIR=/tmp DEBIAN_FRONTEND=noninteractive \
-        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+        ${GST_REGISTRY_FORK:+GST_REGISTRY_FORK=no} PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 not() { ! "$@"; }
 holds() { grep -qF -- "$2" "$root$1"; }

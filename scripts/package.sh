@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the Debian package of this tree, its SBOM and SHA256SUMS, in TARGET/package.
+# Makes the Debian package of this tree, its SBOM and SHA256SUMS, in TARGET/debian.
 # The same sources and compiler give the same bytes.
 #
 #   scripts/package.sh TARGET
@@ -34,9 +34,9 @@ command -v readelf >/dev/null || missing+=(binutils)
 native=$(dpkg --print-architecture)
 arch=${ARCH:-$native}
 case $arch in
-amd64) triple=x86_64-unknown-linux-gnu machine=X86-64 ;;
-arm64) triple=aarch64-unknown-linux-gnu machine=AArch64 ;;
-armhf) triple=armv7-unknown-linux-gnueabihf machine=ARM ;;
+amd64) triple=x86_64-unknown-linux-gnu machine=X86-64 tools=x86_64-linux-gnu ;;
+arm64) triple=aarch64-unknown-linux-gnu machine=AArch64 tools=aarch64-linux-gnu ;;
+armhf) triple=armv7-unknown-linux-gnueabihf machine=ARM tools=arm-linux-gnueabihf ;;
 *) fail "ARCH=$arch: one of amd64, arm64, armhf" ;;
 esac
 
@@ -58,8 +58,6 @@ fi
 [[ -x $bin ]] || fail "there is no program $bin"
 header=$(readelf -h "$bin")
 [[ $header == *"$machine"* ]] || fail "$bin is not for $arch"
-[[ $(readelf -S --wide "$bin") != *' .debug_line'* && $(readelf -S --wide "$bin") != *' .symtab '* ]] ||
-    fail "$bin is not stripped: build it with --profile dist"
 
 tool=${TOOL:-}
 if [[ -z $tool && $arch == "$native" ]]; then
@@ -70,7 +68,7 @@ for built in "$target/dist/kinewatch" "$target/release/kinewatch"; do
 done
 [[ -n $tool ]] || fail "give TOOL=, a kinewatch that runs here: it prints the man pages"
 
-out=$target/package
+out=$target/debian
 name=kinewatch_${version}_$arch
 mkdir -p "$out"
 work=$(mktemp -d "$out/.work.XXXXXX")
@@ -82,6 +80,14 @@ say "packing $name"
 make --no-print-directory install BIN="$(realpath "$bin")" TOOL="$(realpath "$tool")" DESTDIR="$stage" \
     PREFIX=/usr INSTALL_PROGRAM='install -m 755' >"$work/install.log" 2>&1 ||
     { cat "$work/install.log" >&2; fail "make install failed"; }
+
+# What is built with the profile `dist` is stripped; what else is given may not be.
+sections=$(readelf -S --wide "$bin")
+if [[ $sections == *' .debug_line'* || $sections == *' .symtab '* ]]; then
+    command -v "$tools-strip" >/dev/null ||
+        "${as_root[@]}" apt-get install -q -y --no-install-recommends "binutils-${tools//_/-}" >&2
+    "$tools-strip" "$stage/usr/bin/kinewatch"
+fi
 
 install -m 644 "$FILES/camera.toml" "$stage/etc/kinewatch/camera.toml"
 install -D -m 644 "$FILES/sysusers.conf" "$stage/usr/lib/sysusers.d/kinewatch.conf"
