@@ -27,7 +27,7 @@ fail() { say "$*"; exit 1; }
 # In a mount and process namespace of its own: whatever happens, nothing stays mounted
 # and nothing goes on running.
 if [[ -z ${PACKAGE_CHECK_INSIDE:-} ]]; then
-    PACKAGE_CHECK_INSIDE=1 exec unshare --mount --propagation private --pid --fork --kill-child "${BASH_SOURCE[0]}" "$@"
+    PACKAGE_CHECK_INSIDE=1 exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc "${BASH_SOURCE[0]}" "$@"
 fi
 
 missing=()
@@ -135,7 +135,7 @@ echo "$(basename "$package") on Debian $suite, $arch"
 check "lintian finds no error and no warning" lintian --allow-root --fail-on error,warning "$package"
 check "apt-get update" within apt-get update -q
 check "apt installs it, with what it depends on and recommends" within apt-get install -q -y "/check/$(basename "$package")"
-check "it says what to do next" grep -F "systemctl enable --now kinewatch@camera" "$work/last"
+check "it says what to do next" grep -F "kinewatch:   sudo systemctl enable --now kinewatch@camera" "$log"
 check "it runs, and is the version that the package says" within sh -c "kinewatch --version | grep -F ' ${version%-*}'"
 check "no library is missing" within sh -c "! ldd /usr/bin/kinewatch | grep 'not found'"
 check "every file is as it was packed" within dpkg --verify kinewatch
