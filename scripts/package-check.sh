@@ -166,7 +166,7 @@ check "kinewatch run of it, predictions on standard output" within sh -c '
 
 # What somebody does with it.
 sed -i 's/^name .*/name   = "door"/' "$root/etc/kinewatch/camera.toml"
-printf '[[stream]]\nname = "gate"\nsource = { synth = "seed=3,seconds=3600,size=64x48,fps=16" }\n' >"$root/etc/kinewatch/gate.toml"
+printf '[state]\nevery = "1 s"\n[calibrate]\n[[stream]]\nname = "gate"\nsource = { synth = "seed=3,seconds=3600,size=64x48,fps=16" }\n' >"$root/etc/kinewatch/gate.toml"
 install -m 600 /dev/null "$root/etc/kinewatch/gate.env"
 mkdir -p "$root/var/lib/private/kinewatch/gate"
 ln -s private/kinewatch "$root/var/lib/kinewatch"
