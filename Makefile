@@ -30,8 +30,12 @@ MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 BOARDS      := $(wildcard configs/boards/*.toml)
 
+# What Cargo.toml offers (tests/house.rs compares).
+FEATURES    := bench replay shell synth threads
+
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-systemd write-volume replay-profile replay-memory install uninstall clean fuzz deny audit dist package package-check reproducible crate-check
+.PHONY: help setup build lean features demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-systemd write-volume replay-profile replay-memory install uninstall clean fuzz deny audit
+.PHONY: dist package package-check reproducible crate-check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +45,18 @@ setup: ## install the Debian packages that are missing, and nothing else
 
 build: setup ## the release binary: target/release/kinewatch
 	@$(CARGO) build --release --locked --bins
+
+lean: setup ## the binary that is packaged and the leanest one, held against their budgets
+	@scripts/dist.sh >/dev/null
+	@scripts/budget.sh dist $(TARGET_DIR)/dist/kinewatch
+	@$(CARGO) build --profile dist --locked --bins --no-default-features --target-dir $(TARGET_DIR)/lean
+	@scripts/budget.sh lean $(TARGET_DIR)/lean/dist/kinewatch
+	@scripts/lean.sh $(TARGET_DIR)/lean/dist/kinewatch
+
+features: setup ## clippy without default features, and with each alone
+	@for feature in "" $(FEATURES); do echo "features: \"$$feature\"" >&2; \
+	  $(CARGO) clippy --release --locked --lib --bins --no-default-features --features "$$feature" \
+	    -- -D warnings || exit 1; done
 
 demo: setup ## a labelled live stream, watched and scored for a minute
 	@$(CARGO) build --release --locked --bins --examples

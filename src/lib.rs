@@ -10,6 +10,7 @@
 
 pub mod accuracy;
 mod atomic;
+#[cfg(feature = "bench")]
 pub mod bench;
 pub mod calibrate;
 pub mod cli;
@@ -27,7 +28,9 @@ pub mod model;
 pub mod nearest;
 mod outbox;
 pub mod predict;
+#[cfg(feature = "replay")]
 pub mod replay;
+#[cfg(feature = "replay")]
 pub mod report;
 pub mod rolling;
 mod secret;
@@ -36,5 +39,6 @@ pub mod session;
 pub mod sink;
 mod stamp;
 pub mod stop;
+#[cfg(feature = "synth")]
 pub mod synth;
 pub mod video;

@@ -106,6 +106,27 @@ fn the_packaged_configuration_is_good() {
     assert_eq!(config.unwrap().streams.len(), 1);
 }
 
+/// `make features` tries each feature that is offered, and docs/lean.md tells of it.
+#[test]
+fn every_feature_is_tried_and_explained() {
+    let manifest: toml::Table = toml::from_str(include_str!("../Cargo.toml")).unwrap();
+    let offered: BTreeSet<&str> = manifest["features"]
+        .as_table()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .filter(|name| *name != "default")
+        .collect();
+    let makefile = include_str!("../Makefile");
+    let line = makefile.lines().find(|line| line.starts_with("FEATURES")).unwrap();
+    let tried: BTreeSet<&str> = line.split_once(":=").unwrap().1.split_whitespace().collect();
+    assert_eq!(offered, tried);
+    let explained = include_str!("../docs/lean.md");
+    for feature in offered {
+        assert!(explained.contains(&format!("\n| `{feature}` |")), "{feature}");
+    }
+}
+
 /// The rooms and those that each may use: the table of docs/design.md, which
 /// keeps imports pointing one way.
 const ROOMS: [(&str, &[&str]); 18] = [

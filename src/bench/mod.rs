@@ -6,9 +6,7 @@ mod figures;
 mod machine;
 mod measure;
 mod process;
-mod table;
 
 pub use figures::{Energy, Figures, Latency, Operator, Skipped};
 pub use machine::Machine;
 pub use measure::{Options, measure};
-pub use table::Table;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::bench::Table;
+use super::table::Table;
 use crate::clip::{Feed, InputSpec, Normalised, Preprocessed};
 use crate::duration::HumanDuration;
 use crate::error::{Error, Result};

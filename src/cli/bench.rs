@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::mode::mode;
 use super::output::print;
-use super::replay::mode;
-use crate::bench::{Figures, Machine, Operator, Options, Skipped, Table, measure};
+use super::table::Table;
+use crate::bench::{Figures, Machine, Operator, Options, Skipped, measure};
 use crate::error::{Error, Result};
 use crate::model::kernels::Precision;
 use crate::model::{Bundle, Mode};

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::mode::mode;
 use super::output::print;
-use super::replay::mode;
 use crate::calibrate::{Method, Parameters};
 use crate::error::{Error, Result};
 use crate::model::{Bundle, Mode};

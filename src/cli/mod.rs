@@ -1,20 +1,33 @@
 //! What a person types: one verb per file. This definition feeds the help, the
 //! man pages and the completions.
 
+#[cfg(feature = "bench")]
 mod agreement;
+#[cfg(feature = "bench")]
 mod bench;
+#[cfg(feature = "replay")]
 mod bytes;
+#[cfg(feature = "replay")]
 mod calibrate;
 mod check;
+#[cfg(feature = "shell")]
 mod completions;
+#[cfg(feature = "bench")]
 mod inspect;
+#[cfg(feature = "shell")]
 mod man;
+#[cfg(any(feature = "bench", feature = "replay"))]
+mod mode;
 mod output;
+#[cfg(feature = "replay")]
 mod replay;
+#[cfg(feature = "replay")]
 mod report;
 mod run;
 mod status;
+#[cfg(feature = "synth")]
 mod synth;
+mod table;
 
 use std::process::ExitCode;
 
@@ -52,14 +65,22 @@ enum Verb {
     Run(run::Args),
     Status(status::Args),
     // By far the one with the most flags.
+    #[cfg(feature = "replay")]
     Replay(Box<replay::Args>),
+    #[cfg(feature = "replay")]
     Report(report::Args),
+    #[cfg(feature = "replay")]
     Calibrate(calibrate::Args),
     Check(check::Args),
+    #[cfg(feature = "bench")]
     Inspect(inspect::Args),
+    #[cfg(feature = "bench")]
     Bench(bench::Args),
+    #[cfg(feature = "synth")]
     Synth(synth::Args),
+    #[cfg(feature = "shell")]
     Completions(completions::Args),
+    #[cfg(feature = "shell")]
     Man(man::Args),
 }
 
@@ -80,14 +101,22 @@ pub fn main() -> ExitCode {
     let outcome = match &cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Status(args) => status::run(args, cli.verbose > 0),
+        #[cfg(feature = "replay")]
         Verb::Replay(args) => replay::run(args),
+        #[cfg(feature = "replay")]
         Verb::Report(args) => report::run(args).map(|()| true),
+        #[cfg(feature = "replay")]
         Verb::Calibrate(args) => calibrate::run(args).map(|()| true),
         Verb::Check(args) => check::run(args).map(|()| true),
+        #[cfg(feature = "bench")]
         Verb::Inspect(args) => inspect::run(args).map(|()| true),
+        #[cfg(feature = "bench")]
         Verb::Bench(args) => bench::run(args).map(|()| true),
+        #[cfg(feature = "synth")]
         Verb::Synth(args) => args.run().map(|()| true),
+        #[cfg(feature = "shell")]
         Verb::Completions(args) => completions::run(args).map(|()| true),
+        #[cfg(feature = "shell")]
         Verb::Man(args) => man::run(args).map(|()| true),
     };
     match outcome {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use indicatif::MultiProgress;
 
 use super::bytes::Bytes;
+use super::mode::mode;
 use super::output::print;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Evaluation};
@@ -135,13 +137,6 @@ struct CacheArgs {
     cache_size: Bytes,
 }
 
-pub(super) fn mode(text: &str) -> Result<Mode, String> {
-    Mode::ALL.into_iter().find(|mode| mode.name() == text).ok_or_else(|| {
-        let names: Vec<_> = Mode::ALL.iter().map(|mode| mode.name()).collect();
-        format!("expected one of {}", names.join(", "))
-    })
-}
-
 fn shard(text: &str) -> Result<Shard, String> {
     let part = |text: &str| u32::from_str(text).ok().filter(|n| *n > 0);
     let shard = text.split_once('/').and_then(|(i, n)| Some((part(i)?, part(n)?)));
@@ -208,7 +203,9 @@ pub(super) fn run(args: &Args) -> Result<bool> {
         Asked::Tell => log::info!("a replay's figures come at its end"),
     })?;
     let bars = io::stderr().is_terminal().then(MultiProgress::new);
-    service::log_above(bars.as_ref());
+    service::log_above(bars.clone().map(|bars| -> service::Aside {
+        Arc::new(move |write: &mut dyn FnMut()| bars.suspend(write))
+    }));
     let outcome = replay::run(&videos, &model, &options, &store, &stop, &Progress::new(bars));
     service::log_above(None);
     let outcome = outcome?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::output::print;
-use crate::bench::Table;
+use super::table::Table;
 use crate::control::ask;
 use crate::error::{Error, Result};
 use crate::service::status_sockets;

@@ -115,14 +115,27 @@ fn optimised(typed: Typed, half: bool, threads: usize) -> TractResult<Network> {
     }
     let model = model.into_optimized()?;
     facts.nodes = model.nodes().len();
-    let executor = if threads > 1 {
-        multithread::Executor::multithread_with_name(threads, "model")
-    } else {
-        multithread::Executor::SingleThread
-    };
-    let options = RunOptions { executor: Some(executor), ..RunOptions::default() };
+    let options = RunOptions { executor: Some(executor(threads)), ..RunOptions::default() };
     let plan = TypedSimplePlan::new_with_options(model, &options)?;
     Ok(Network { plan, half, inputs, outputs, facts })
+}
+
+#[cfg(feature = "threads")]
+fn executor(threads: usize) -> multithread::Executor {
+    match threads {
+        ..=1 => multithread::Executor::SingleThread,
+        2.. => multithread::Executor::multithread_with_name(threads, "model"),
+    }
+}
+
+#[cfg(not(feature = "threads"))]
+fn executor(threads: usize) -> multithread::Executor {
+    if threads > 1 {
+        log::warn!(
+            "this kinewatch was built without the feature \"threads\": a model that runs on tract has one"
+        );
+    }
+    multithread::Executor::SingleThread
 }
 
 /// One stream's use of a network: memory that is kept from run to run.

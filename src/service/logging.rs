@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use env_logger::fmt::Formatter;
 use env_logger::{Target, WriteStyle};
-use indicatif::MultiProgress;
 use log::{Level, LevelFilter, Record};
 
 use crate::secret;
@@ -16,13 +15,16 @@ use crate::secret;
 /// Overrides the levels, in `env_logger`'s syntax (`kinewatch=debug`).
 const VARIABLE: &str = "KINEWATCH_LOG";
 
-/// Progress bars that the log must not write into.
-static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+/// Clears what is drawn on the terminal, calls, and draws it again.
+pub type Aside = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
-/// From now on every line of the log comes above `bars`, or goes straight to
+/// Progress bars that the log must not write into.
+static BARS: Mutex<Option<Aside>> = Mutex::new(None);
+
+/// From now on `bars` make way for every line of the log, or it goes straight to
 /// standard error again.
-pub fn above(bars: Option<&MultiProgress>) {
-    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = bars.cloned();
+pub fn above(bars: Option<Aside>) {
+    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = bars;
 }
 
 /// A terminal on which bars may be drawn.
@@ -31,11 +33,13 @@ struct Terminal;
 impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let write = || io::stderr().write_all(bytes).map(|()| bytes.len());
+        let mut written = Ok(());
+        let mut write = || written = io::stderr().write_all(bytes);
         match bars {
-            Some(bars) => bars.suspend(write),
+            Some(aside) => aside(&mut write),
             None => write(),
         }
+        written.map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

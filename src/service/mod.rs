@@ -22,7 +22,7 @@ mod watchdog;
 
 pub use arenas::share_arenas;
 pub use daemon::{Format, Options, run};
-pub use logging::{above as log_above, init as init_log};
+pub use logging::{Aside, above as log_above, init as init_log};
 pub use place::status_sockets;
 pub use plan::{Plan, StreamPlan};
 pub use signals::{Asked, listen};

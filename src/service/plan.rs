@@ -3,8 +3,9 @@
 
 use crate::config::{Config, StreamConfig};
 use crate::error::{Error, Result};
-use crate::label::{Aliases, Annotations, LabelClock, Span, Track};
+use crate::label::{Aliases, Annotations, LabelClock, Track};
 use crate::model::{Bundle, Mode, ModelOptions};
+#[cfg(feature = "synth")]
 use crate::synth;
 
 /// A configuration with its bundles and label files read.
@@ -122,10 +123,18 @@ fn read_track(stream: &StreamConfig, bundle: &Bundle, aliases: &Aliases) -> Resu
     Ok(Some(track.in_classes(aliases)))
 }
 
+#[cfg(not(feature = "synth"))]
+fn synth_track(_: &str) -> Result<Track> {
+    Ok(Track::default())
+}
+
+#[cfg(feature = "synth")]
 fn synth_track(options: &str) -> Result<Track> {
     let stream = synth::Stream::new(&options.parse()?)?;
     let spans = stream.spans().iter();
     Ok(Track::new(
-        spans.map(|s| Span { start: s.start, end: s.end, label: s.label.to_owned() }).collect(),
+        spans
+            .map(|s| crate::label::Span { start: s.start, end: s.end, label: s.label.to_owned() })
+            .collect(),
     ))
 }

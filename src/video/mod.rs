@@ -31,6 +31,7 @@ mod sampler;
 mod source;
 mod spec;
 mod supervisor;
+#[cfg_attr(not(feature = "synth"), path = "synthetic/absent.rs")]
 mod synthetic;
 mod timeline;
 mod yuv;

@@ -12,6 +12,7 @@ use crate::duration::HumanDuration;
 use crate::error::{Error, Result};
 use crate::video::address::{Address, secrets_in, shown};
 use crate::video::isolate::Isolation;
+use crate::video::synthetic;
 
 /// How RTP travels from an RTSP camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -238,7 +239,7 @@ impl SourceSpec {
             }
             Target::Pipeline(_) => {}
             Target::Synth(options) => {
-                options.parse::<crate::synth::Options>()?;
+                synthetic::check(options)?;
             }
         }
         let misplaced = [

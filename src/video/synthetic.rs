@@ -10,6 +10,14 @@ use gstreamer_video as gst_video;
 use crate::error::{Error, Result};
 use crate::synth;
 
+/// Whether a stream can be drawn with these options.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config): an option that is none.
+pub(crate) fn check(options: &str) -> Result<()> {
+    options.parse::<synth::Options>().map(|_| ())
+}
+
 /// An `appsrc` that generates a picture whenever one is wanted.
 pub(crate) fn source(options: &str) -> Result<gst_app::AppSrc> {
     let doing = "setting up a synth stream";

@@ -5,7 +5,7 @@ use std::fmt;
 /// Columns as wide as their widest cell: the first ones to the left, as text is read,
 /// the others to the right, as numbers are compared.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<Vec<String>>,
     text_columns: usize,
 }
