@@ -132,7 +132,7 @@ not() { ! "$@"; }
 holds() { grep -qF -- "$2" "$root$1"; }
 
 echo "$(basename "$package") on Debian $suite, $arch"
-check "lintian finds no error and no warning" lintian --allow-root --fail-on error,warning "$package"
+check "lintian finds no error and no warning" lintian --profile debian --allow-root --fail-on error,warning "$package"
 check "apt-get update" within apt-get update -q
 check "apt installs it, with what it depends on and recommends" within apt-get install -q -y "/check/$(basename "$package")"
 check "it says what to do next" grep -F "kinewatch:   sudo systemctl enable --now kinewatch@camera" "$log"

@@ -14,6 +14,8 @@ home=${CARGO_HOME:-$HOME/.cargo}
 # The toolchain stays where it is when cargo's home moves.
 export RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
 "${CARGO:-cargo}" fetch --locked >&2
+# From here on there is no network: whatever is missing is installed before.
+scripts/sbom.sh "$(rustc -vV | sed -n 's/^host: //p')" >/dev/null
 
 rm -rf "$work"
 first=$work/a

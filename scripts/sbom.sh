@@ -15,7 +15,7 @@ if ! command -v jq >/dev/null; then
     ((EUID == 0)) || as_root=(sudo)
     "${as_root[@]}" apt-get install -q -y --no-install-recommends jq >&2
 fi
-"$cargo" cyclonedx --version >/dev/null 2>&1 || "$cargo" install cargo-cyclonedx --locked >&2
+"$cargo" cyclonedx --version >/dev/null 2>&1 || "$cargo" install cargo-cyclonedx --version 0.5.9 --locked >&2
 
 # It writes beside Cargo.toml and nowhere else.
 readonly NAME=kinewatch-$TRIPLE-sbom
