@@ -28,7 +28,6 @@ INSTALL_DATA    ?= install -m 644
 
 MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
-BOARDS      := $(wildcard configs/boards/*.toml)
 
 # What Cargo.toml offers (tests/house.rs compares).
 FEATURES    := bench replay shell synth threads
@@ -134,8 +133,7 @@ audit: ## known vulnerabilities in every crate (installs cargo-deny and cargo-au
 install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	@test -x $(BIN) || { echo "install: there is no $(BIN); run make build first" >&2; exit 1; }
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(UNITDIR) $(MANDIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR) \
-		$(DATADIR)/models/camera-events $(DOCDIR)/configs/replay $(DOCDIR)/docs $(SYSCONFDIR)/kinewatch \
-		$(if $(BOARDS),$(DOCDIR)/configs/boards))
+		$(DATADIR)/models/camera-events $(DOCDIR)/configs/replay $(DOCDIR)/docs $(SYSCONFDIR)/kinewatch)
 	$(INSTALL_PROGRAM) $(BIN) $(DESTDIR)$(BINDIR)/kinewatch
 	sed -e 's|/usr/local/bin/|$(BINDIR)/|' -e 's|/etc/kinewatch/|$(SYSCONFDIR)/kinewatch/|' \
 		systemd/kinewatch@.service >$(DESTDIR)$(UNITDIR)/kinewatch@.service
@@ -147,7 +145,6 @@ install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	$(INSTALL_DATA) $(MODEL_FILES:%=models/camera-events/%) $(DESTDIR)$(DATADIR)/models/camera-events/
 	$(INSTALL_DATA) $(CONFIGS:%=configs/%.toml) $(DESTDIR)$(DOCDIR)/configs/
 	$(INSTALL_DATA) configs/replay/* $(DESTDIR)$(DOCDIR)/configs/replay/
-	$(if $(BOARDS),$(INSTALL_DATA) $(BOARDS) $(DESTDIR)$(DOCDIR)/configs/boards/)
 	$(INSTALL_DATA) README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCDIR)/
 	$(INSTALL_DATA) docs/* $(DESTDIR)$(DOCDIR)/docs/
 	@echo 'installed; next: sudo cp $(DOCDIR)/configs/rtsp.toml $(SYSCONFDIR)/kinewatch/gate.toml,' >&2
