@@ -15,6 +15,8 @@ const PACK: &str = "-Wl,-z,pack-relative-relocs";
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     pack()?;
+    // For tests/budget.rs: only an optimised program is held against its budget.
+    println!("cargo:rustc-env=KINEWATCH_OPT_LEVEL={}", env::var("OPT_LEVEL").unwrap_or_default());
     // Of another machine's loader nothing is known.
     let native = env::var_os("HOST") == env::var_os("TARGET");
     for flag in [Some(FOLD), native.then_some(PACK)].into_iter().flatten() {
