@@ -9,7 +9,8 @@
 #   BIN      the program, if it is built already (default: scripts/dist.sh builds it);
 #            an ARCH other than this machine's needs it
 #   SYSROOT  a Debian root with the libraries that BIN was linked against, where they
-#            are not installed on this machine: dpkg-shlibdeps looks there (needs root)
+#            are not installed on this machine: dpkg-shlibdeps looks there (needs root, and
+#            installs dpkg-dev there)
 #   TOOL     a kinewatch of the same sources that runs here, for the man pages and
 #            completions (default: BIN, or what is built under TARGET)
 #   SBOM     empty: leave the SBOM out
