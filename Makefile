@@ -8,6 +8,8 @@ CARGO      ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 RELEASE    := $(TARGET_DIR)/release
 BIN        := $(RELEASE)/kinewatch
+# What prints the man pages and completions: BIN, unless that is for another machine.
+TOOL       ?= $(BIN)
 
 # Where `make install` puts things; DESTDIR goes before all of it.
 PREFIX     ?= /usr/local
@@ -32,7 +34,7 @@ BOARDS      := raspberry-pi-4 raspberry-pi-5 jetson-orin-nano jetson-nano generi
 FEATURES    := bench replay shell synth threads
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-memory torture-systemd torture-soak write-volume replay-profile replay-memory install uninstall clean fuzz deny audit lean features
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-memory torture-systemd torture-soak write-volume replay-profile replay-memory install uninstall clean fuzz deny audit lean features dist package package-check reproducible crate-check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +46,7 @@ build: setup ## the release binary: target/release/kinewatch
 	@$(CARGO) build --release --locked --bins
 
 lean: setup ## the binary that is packaged and the leanest one, held against their budgets
-	@$(CARGO) build --profile dist --locked --bins
+	@scripts/dist.sh >/dev/null
 	@scripts/budget.sh dist $(TARGET_DIR)/dist/kinewatch
 	@$(CARGO) build --profile dist --locked --bins --no-default-features --target-dir $(TARGET_DIR)/lean
 	@scripts/budget.sh lean $(TARGET_DIR)/lean/dist/kinewatch
@@ -144,10 +146,10 @@ install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	sed -e 's|/usr/local/bin/|$(BINDIR)/|' -e 's|/etc/kinewatch/|$(SYSCONFDIR)/kinewatch/|' \
 		systemd/kinewatch@.service >$(DESTDIR)$(UNITDIR)/kinewatch@.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/kinewatch@.service
-	$(BIN) man >$(DESTDIR)$(MANDIR)/kinewatch.1
-	$(BIN) completions bash >$(DESTDIR)$(BASHDIR)/kinewatch
-	$(BIN) completions zsh >$(DESTDIR)$(ZSHDIR)/_kinewatch
-	$(BIN) completions fish >$(DESTDIR)$(FISHDIR)/kinewatch.fish
+	$(TOOL) man $(DESTDIR)$(MANDIR)
+	$(TOOL) completions bash >$(DESTDIR)$(BASHDIR)/kinewatch
+	$(TOOL) completions zsh >$(DESTDIR)$(ZSHDIR)/_kinewatch
+	$(TOOL) completions fish >$(DESTDIR)$(FISHDIR)/kinewatch.fish
 	$(INSTALL_DATA) $(MODEL_FILES:%=models/camera-events/%) $(DESTDIR)$(DATADIR)/models/camera-events/
 	$(INSTALL_DATA) $(CONFIGS:%=configs/%.toml) $(DESTDIR)$(DOCDIR)/configs/
 	$(INSTALL_DATA) $(BOARDS:%=configs/boards/%.toml) $(DESTDIR)$(DOCDIR)/configs/boards/
@@ -158,9 +160,26 @@ install: ## put what `make build` built under $(DESTDIR)$(PREFIX)
 	@echo 'edit it, then: sudo systemctl daemon-reload && sudo systemctl enable --now kinewatch@gate' >&2
 
 uninstall: ## take it away again; configurations in /etc/kinewatch stay
-	rm -f $(addprefix $(DESTDIR),$(BINDIR)/kinewatch $(UNITDIR)/kinewatch@.service $(MANDIR)/kinewatch.1 \
+	rm -f $(addprefix $(DESTDIR),$(BINDIR)/kinewatch $(UNITDIR)/kinewatch@.service $(MANDIR)/kinewatch.1 $(MANDIR)/kinewatch-*.1 \
 		$(BASHDIR)/kinewatch $(ZSHDIR)/_kinewatch $(FISHDIR)/kinewatch.fish)
 	rm -rf $(addprefix $(DESTDIR),$(DATADIR) $(DOCDIR))
+
+dist: setup ## the binary as it is packaged: smaller, and the same bytes wherever it is built
+	@scripts/dist.sh
+
+# BIN only where it was given: without, the package is of what `make dist` builds.
+package: setup ## the .deb, its SBOM and SHA256SUMS in target/debian (of a cross build: ARCH=arm64 BIN=PATH)
+	@ARCH="$(ARCH)" BIN="$(if $(filter command,$(origin BIN)),$(BIN))" SYSROOT="$(SYSROOT)" \
+		scripts/package.sh $(abspath $(TARGET_DIR))
+
+package-check: ## install, run, upgrade, remove and purge that .deb in a fresh Debian (needs root; ARCH=arm64, SUITE=…)
+	@ARCH="$(ARCH)" SUITE="$(SUITE)" scripts/package-check.sh $(abspath $(TARGET_DIR))
+
+reproducible: setup ## two builds in two folders give the same bytes
+	@scripts/reproducible.sh $(abspath $(TARGET_DIR))
+
+crate-check: setup ## what `cargo publish` would upload: small, whole, and `cargo install` builds it
+	@scripts/crate-check.sh $(abspath $(TARGET_DIR))
 
 clean: ## remove everything that was built
 	@$(CARGO) clean

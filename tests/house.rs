@@ -93,6 +93,23 @@ fn what_make_install_copies_exists() {
     }
 }
 
+/// The version stands in two places, and dpkg's must be greater with each release.
+#[test]
+fn the_package_is_of_this_version() {
+    let changelog = include_str!("../packages/debian/changelog");
+    let newest = changelog.split(['(', ')']).nth(1).expect("kinewatch (VERSION) …");
+    let (upstream, _revision) = newest.rsplit_once('-').expect("VERSION-REVISION");
+    assert_eq!(upstream, env!("CARGO_PKG_VERSION"));
+}
+
+/// The configuration that the package puts into /etc must be good as it stands.
+#[test]
+fn the_packaged_configuration_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = kinewatch::config::Config::load(&root.join("packages/debian/camera.toml"));
+    assert_eq!(config.unwrap().streams.len(), 1);
+}
+
 /// `make features` tries each feature that is offered, and docs/lean.md tells of it.
 #[test]
 fn every_feature_is_tried_and_explained() {
