@@ -41,11 +41,14 @@ struct Rig {
     folder: TempDir,
     /// Names and values of further environment variables; an empty value takes one away.
     environment: Vec<(&'static str, String)>,
+    /// Whether there is a folder for what is to be kept.
+    state: bool,
 }
 
 impl Rig {
     fn new() -> Rig {
-        let rig = Rig { folder: tempfile::tempdir().unwrap(), environment: Vec::new() };
+        let rig =
+            Rig { folder: tempfile::tempdir().unwrap(), environment: Vec::new(), state: true };
         for folder in ["model", "plugins", "lib", "state"] {
             fs::create_dir(rig.path(folder)).unwrap();
         }
@@ -89,11 +92,13 @@ impl Rig {
         let _ = fs::remove_file(self.path("log"));
         let config = format!(
             "{streams}[[sink]]\nkind = \"file\"\npath = \"predictions.jsonl\"\n\
-             [status]\nsocket = \"off\"\n[state]\npath = \"state\"\n"
+             [status]\nsocket = \"off\"\n{}",
+            if self.state { "[state]\npath = \"state\"\n" } else { "" }
         );
         fs::write(self.path("test.toml"), config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-        command.arg("run").arg(self.path("test.toml"));
+        // Recordings as fast as they can be had.
+        command.args(["run", "--fast"]).arg(self.path("test.toml"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(fs::File::create(self.path("log")).unwrap());
         for name in ["NOTIFY_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"] {
@@ -325,6 +330,13 @@ fn without_deepstream_it_says_so() {
     let rig = Rig::new();
     fs::remove_file(rig.path("lib/libsequence.so")).unwrap();
     refused(&rig, "libsequence.so\", which makes clips", "");
+}
+
+#[test]
+fn the_engine_needs_a_folder() {
+    let mut rig = Rig::new();
+    rig.state = false;
+    refused(&rig, "no folder for TensorRT's engine", "");
 }
 
 #[test]

@@ -140,6 +140,10 @@ mod imp {
     impl GstObjectImpl for Convert {}
 
     impl ElementImpl for Convert {
+        fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+            crate::described!("nvvideoconvert", "Filter/Converter/Video/Scaler")
+        }
+
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
                 let mut both = gst::Caps::new_empty_simple("video/x-raw");

@@ -233,6 +233,10 @@ mod imp {
     impl GstObjectImpl for Infer {}
 
     impl ElementImpl for Infer {
+        fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+            crate::described!("nvinfer", "Filter/Metadata")
+        }
+
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
                 let caps = nvmm(&["NV12", "RGBA"]);

@@ -58,6 +58,23 @@ macro_rules! pads {
 }
 use pads;
 
+/// What `gst-inspect-1.0` says of an element.
+macro_rules! described {
+    ($name:literal, $kind:literal) => {{
+        static METADATA: std::sync::LazyLock<gst::subclass::ElementMetadata> =
+            std::sync::LazyLock::new(|| {
+                gst::subclass::ElementMetadata::new(
+                    concat!("Stand-in for ", $name),
+                    $kind,
+                    concat!("Does what DeepStream's ", $name, " does, for tests"),
+                    "kinewatch",
+                )
+            });
+        Some(&*METADATA)
+    }};
+}
+use described;
+
 fn templates(sink: gst::Caps, src: gst::Caps) -> Vec<gst::PadTemplate> {
     let make = |name: &str, direction, caps: &gst::Caps| {
         gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps).unwrap()

@@ -94,6 +94,10 @@ mod imp {
     impl GstObjectImpl for Mux {}
 
     impl ElementImpl for Mux {
+        fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+            crate::described!("nvstreammux", "Generic")
+        }
+
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
                 let caps = nvmm(&["NV12", "RGBA", "I420"]);

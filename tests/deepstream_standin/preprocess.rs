@@ -269,6 +269,10 @@ mod imp {
     impl GstObjectImpl for Preprocess {}
 
     impl ElementImpl for Preprocess {
+        fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+            crate::described!("nvdspreprocess", "Filter/Metadata")
+        }
+
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
                 let caps = nvmm(&["NV12", "RGBA", "I420"]);
