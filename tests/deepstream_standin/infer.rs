@@ -101,12 +101,9 @@ struct Held {
 }
 
 impl Held {
-    fn new(
-        network: &Network,
-        given: Vec<Tensor>,
-    ) -> Result<*mut meta::NvDsInferTensorMeta, String> {
+    fn new(network: &Network, given: &[Tensor]) -> Result<*mut meta::NvDsInferTensorMeta, String> {
         let mut values = Vec::new();
-        for tensor in &given {
+        for tensor in given {
             let plain = tensor.to_plain_array_view::<f32>().map_err(|e| e.to_string())?;
             values.push(plain.iter().copied().collect::<Vec<f32>>());
         }
@@ -193,20 +190,30 @@ mod imp {
             buffer: gst::Buffer,
         ) -> Result<gst::FlowSuccess, gst::FlowError> {
             let batch = meta::batch(&buffer);
-            if let Some(clip) = meta::user_meta(batch, meta::NVDS_PREPROCESS_BATCH_META)
+            let held = meta::user_meta(batch, meta::NVDS_PREPROCESS_BATCH_META);
+            if let Some(held) = held
                 && !fault("tensor")
             {
+                let held = held.cast::<meta::GstNvDsPreProcessBatchMeta>();
                 let network = self.network.lock().unwrap();
                 let network = network.as_ref().ok_or(gst::FlowError::Error)?;
                 // SAFETY: nvdspreprocess put it there, and the buffer is ours meanwhile.
-                let clip = unsafe { &*clip.cast::<Clip>() };
-                let tensor = network.run(clip).and_then(|given| Held::new(network, given));
-                let tensor = tensor.map_err(|fault| {
+                let (clip, roi) =
+                    unsafe { (&*(*held).tensor_meta.cast::<Clip>(), &mut *(*held).roi_vector[0]) };
+                let told = |fault: String| {
                     gst::element_imp_error!(self, gst::StreamError::Failed, ["{fault}"]);
                     gst::FlowError::Error
-                })?;
+                };
                 let kind = meta::NVDSINFER_TENSOR_OUTPUT_META;
-                meta::add_user_meta(batch, kind, tensor.cast(), Some(release));
+                let given = network.run(clip).map_err(told)?;
+                // Later versions attach it to the region only.
+                if crate::version() < "7.1".into() {
+                    let tensor = Held::new(network, &given).map_err(told)?;
+                    meta::add_user_meta(batch, kind, tensor.cast(), Some(release));
+                }
+                let tensor = Held::new(network, &given).map_err(told)?;
+                let list = &mut roi.roi_user_meta_list;
+                meta::add_to(batch, list, kind, tensor.cast(), Some(release));
             }
             self.src.push(buffer)
         }

@@ -29,6 +29,11 @@ fn fault(name: &str) -> bool {
     env::var("STANDIN_FAULT").is_ok_and(|fault| fault == name)
 }
 
+/// DeepStream's, as it is to seem.
+fn version() -> String {
+    env::var("STANDIN_VERSION").unwrap_or_else(|_| "7.1.0".into())
+}
+
 /// Caps of pictures in a Jetson's memory.
 fn nvmm(formats: &[&str]) -> gst::Caps {
     gst::Caps::builder("video/x-raw")
@@ -105,8 +110,7 @@ unsafe extern "C" fn init(plugin: *mut gst::ffi::GstPlugin) -> glib::ffi::gboole
 /// What GStreamer asks a plugin's file for. Not by its macro: the version is not fixed.
 #[unsafe(no_mangle)]
 pub extern "C" fn gst_plugin_deepstream_standin_get_desc() -> *const gst::ffi::GstPluginDesc {
-    let version = env::var("STANDIN_VERSION").unwrap_or_else(|_| "7.1.0".into());
-    let version = CString::new(version).unwrap_or_default().into_raw();
+    let version = CString::new(version()).unwrap_or_default().into_raw();
     Box::leak(Box::new(gst::ffi::GstPluginDesc {
         major_version: gst::subclass::MAJOR_VERSION,
         minor_version: gst::subclass::MINOR_VERSION,

@@ -115,6 +115,47 @@ pub struct NvDsInferTensorMeta {
 }
 
 #[repr(C)]
+pub struct NvOsdRectParams {
+    pub left: f32,
+    pub top: f32,
+    pub width: f32,
+    pub height: f32,
+    pub border_width: c_uint,
+    pub border_color: [f64; 4],
+    pub has_bg_color: c_uint,
+    pub reserved: c_uint,
+    pub bg_color: [f64; 4],
+    pub has_color_info: c_int,
+    pub color_id: c_int,
+}
+
+/// As in 7.1.
+#[repr(C)]
+pub struct NvDsRoiMeta {
+    pub roi: NvOsdRectParams,
+    pub roi_polygon: [[c_uint; 2]; 8],
+    pub converted_buffer: gpointer,
+    pub frame_meta: *mut NvDsFrameMeta,
+    pub scale_ratio_x: f64,
+    pub scale_ratio_y: f64,
+    pub offset_left: f64,
+    pub offset_top: f64,
+    pub classifier_meta_list: *mut GList,
+    pub roi_user_meta_list: *mut GList,
+    pub object_meta: gpointer,
+}
+
+/// Vectors are three pointers each.
+#[repr(C)]
+pub struct GstNvDsPreProcessBatchMeta {
+    pub target_unique_ids: [gpointer; 3],
+    /// In DeepStream an `NvDsPreProcessTensorMeta`, which nobody but nvinfer reads.
+    pub tensor_meta: gpointer,
+    pub roi_vector: [*mut NvDsRoiMeta; 3],
+    pub private_data: gpointer,
+}
+
+#[repr(C)]
 struct NvDsMeta {
     meta: GstMeta,
     meta_data: gpointer,
@@ -223,7 +264,22 @@ unsafe extern "C" fn release_batch(batch: gpointer, _: gpointer) {
     // SAFETY: what `attach` and `add_user_meta` made, once.
     unsafe {
         let batch = Box::from_raw(batch.cast::<NvDsBatchMeta>());
-        let mut node = batch.batch_user_meta_list;
+        release_users(batch.batch_user_meta_list);
+        if let Some(first) = batch.frame_meta_list.as_ref() {
+            drop(Box::from_raw(first.data.cast::<NvDsFrameMeta>()));
+        }
+        gst::glib::ffi::g_list_free(batch.frame_meta_list);
+    }
+}
+
+/// Releases the user metas of a list, and the list.
+///
+/// # Safety
+/// What [`add_to`] made of it, and nobody uses it any more.
+pub unsafe fn release_users(list: *mut GList) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut node = list;
         while let Some(item) = node.as_ref() {
             let user = item.data.cast::<NvDsUserMeta>();
             if let Some(release) = (*user).base_meta.release_func {
@@ -232,11 +288,7 @@ unsafe extern "C" fn release_batch(batch: gpointer, _: gpointer) {
             drop(Box::from_raw(user));
             node = item.next;
         }
-        gst::glib::ffi::g_list_free(batch.batch_user_meta_list);
-        if let Some(first) = batch.frame_meta_list.as_ref() {
-            drop(Box::from_raw(first.data.cast::<NvDsFrameMeta>()));
-        }
-        gst::glib::ffi::g_list_free(batch.frame_meta_list);
+        gst::glib::ffi::g_list_free(list);
     }
 }
 
@@ -275,6 +327,19 @@ pub fn frame_num(batch: *mut NvDsBatchMeta) -> Option<i32> {
 /// Adds `data` to `batch`; `release` is given the `NvDsUserMeta`.
 pub fn add_user_meta(batch: *mut NvDsBatchMeta, kind: c_int, data: *mut c_void, release: Release) {
     // SAFETY: `batch` is what `attach` made, and this thread alone has its buffer.
+    let list = unsafe { &mut (*batch).batch_user_meta_list };
+    add_to(batch, list, kind, data, release);
+}
+
+/// As [`add_user_meta`], to the list of a part of the batch.
+pub fn add_to(
+    batch: *mut NvDsBatchMeta,
+    list: &mut *mut GList,
+    kind: c_int,
+    data: *mut c_void,
+    release: Release,
+) {
+    // SAFETY: a list that this thread alone has.
     unsafe {
         let user = Box::into_raw(Box::new(NvDsUserMeta {
             base_meta: NvDsBaseMeta {
@@ -286,8 +351,7 @@ pub fn add_user_meta(batch: *mut NvDsBatchMeta, kind: c_int, data: *mut c_void, 
             },
             user_meta_data: data,
         }));
-        (*batch).batch_user_meta_list =
-            gst::glib::ffi::g_list_append((*batch).batch_user_meta_list, user.cast());
+        *list = gst::glib::ffi::g_list_append(*list, user.cast());
     }
 }
 

@@ -189,11 +189,32 @@ impl Sequence {
     }
 }
 
+/// Attaches a clip and its one region.
+fn attach(batch: *mut meta::NvDsBatchMeta, clip: Clip) {
+    // SAFETY: all zeros are a value of it.
+    let mut roi: meta::NvDsRoiMeta = unsafe { std::mem::zeroed() };
+    (roi.roi.width, roi.roi.height) = (clip.shape[4] as f32, clip.shape[3] as f32);
+    let roi = Box::into_raw(Box::new(roi));
+    let end = roi.wrapping_add(1);
+    let held = meta::GstNvDsPreProcessBatchMeta {
+        target_unique_ids: [std::ptr::null_mut(); 3],
+        tensor_meta: Box::into_raw(Box::new(clip)).cast(),
+        roi_vector: [roi, end, end],
+        private_data: std::ptr::null_mut(),
+    };
+    let held = Box::into_raw(Box::new(held)).cast();
+    meta::add_user_meta(batch, meta::NVDS_PREPROCESS_BATCH_META, held, Some(release));
+}
+
 unsafe extern "C" fn release(user: gpointer, _: gpointer) {
-    // SAFETY: an `NvDsUserMeta` that holds what `chain` put into it, once.
+    // SAFETY: an `NvDsUserMeta` that holds what `attach` put into it, once.
     unsafe {
         let user = user.cast::<meta::NvDsUserMeta>();
-        drop(Box::from_raw((*user).user_meta_data.cast::<Clip>()));
+        let held = (*user).user_meta_data.cast::<meta::GstNvDsPreProcessBatchMeta>();
+        let held = Box::from_raw(held);
+        let roi = Box::from_raw(held.roi_vector[0]);
+        meta::release_users(roi.roi_user_meta_list);
+        drop(Box::from_raw(held.tensor_meta.cast::<Clip>()));
     }
 }
 
@@ -235,13 +256,7 @@ mod imp {
                 let sequence = sequence.as_mut().ok_or(gst::FlowError::Error)?;
                 let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
                 if let Some(clip) = sequence.take(number.into(), &map) {
-                    let clip = Box::into_raw(Box::new(clip)).cast();
-                    meta::add_user_meta(
-                        batch,
-                        meta::NVDS_PREPROCESS_BATCH_META,
-                        clip,
-                        Some(release),
-                    );
+                    attach(batch, clip);
                 }
             }
             self.src.push(buffer)

@@ -6,11 +6,15 @@
 //! | [`BaseMeta`], [`BatchMeta`], [`UserMeta`] | `nvdsmeta.h` |
 //! | [`Dims`], [`LayerInfo`], [`NetworkInfo`] | `nvdsinfer.h` |
 //! | [`TensorMeta`] | `gstnvdsinfer.h` |
+//! | [`PreprocessMeta`] | `nvdspreprocess_meta.h` |
+//! | [`RoiMeta`] | `nvds_roi_meta.h`, `nvll_osd_struct.h` |
 //!
-//! They are the same in 6.3 to 7.1; in later headers `NvDsInferTensorMeta` grows at its
-//! end, which is not read. With `input-tensor-from-meta`, nvinfer attaches the tensors
-//! of a whole batch to the batch itself (`gstnvinfer_meta_utils.cpp`,
-//! `attach_tensor_output_meta`), so that neither frames nor regions need to be read.
+//! They are the same in 6.3 to 7.1; in later headers some grow at their end, which is
+//! not read. With `input-tensor-from-meta`, nvinfer attaches a clip's output to the
+//! region that nvdspreprocess made it of, and, up to some version of 7, that of the
+//! whole batch to the batch itself (`gstnvinfer_meta_utils.cpp`,
+//! `attach_tensor_output_meta`). Batches here are of one clip, so both are the same, and
+//! either is taken.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::mem::{offset_of, size_of};
@@ -19,6 +23,10 @@ use std::mem::{offset_of, size_of};
 pub const TENSOR_OUTPUT: c_int = 12;
 /// `FLOAT` of `NvDsInferDataType`.
 pub const FLOAT: c_int = 0;
+/// `NVDS_PREPROCESS_BATCH_META`: 27 in 7.0 and 7.1, and one more once 3-D objects came.
+/// (In 6.3 it is 21, and the batch has the tensor.) Nothing else of these numbers is
+/// attached to a batch by the four elements that are used.
+pub const PREPROCESS_BATCH: [c_int; 2] = [27, 28];
 /// More nodes or layers than any buffer of ours carries.
 const MOST: usize = 1024;
 
@@ -104,6 +112,51 @@ pub struct TensorMeta {
     pub keeps_aspect: c_int,
 }
 
+/// `std::vector`, as libstdc++ and libc++ lay it out.
+#[repr(C)]
+pub struct Vector<T> {
+    pub first: *mut T,
+    pub end: *mut T,
+    pub room: *mut T,
+}
+
+/// `GstNvDsPreProcessBatchMeta`.
+#[repr(C)]
+pub struct PreprocessMeta {
+    pub for_ids: Vector<u64>,
+    pub tensor: *mut c_void,
+    pub rois: Vector<RoiMeta>,
+    pub private: *mut c_void,
+}
+
+/// `NvDsRoiMeta`, without what newer versions append: of the regions only the first is
+/// read, so that their distance need not be known.
+#[repr(C)]
+pub struct RoiMeta {
+    /// `NvOSD_RectParams`.
+    pub rect: RectParams,
+    pub polygon: [[c_uint; 2]; 8],
+    pub converted: *mut c_void,
+    pub frame: *mut c_void,
+    /// Scales and offsets, along x and y.
+    pub placed: [f64; 4],
+    pub classifier_list: *mut List,
+    pub user_list: *mut List,
+}
+
+/// `NvOSD_RectParams`.
+#[repr(C)]
+pub struct RectParams {
+    pub place: [f32; 4],
+    pub border_width: c_uint,
+    pub border_colour: [f64; 4],
+    pub has_background: c_uint,
+    pub reserved: c_uint,
+    pub background: [f64; 4],
+    pub has_colour_info: c_int,
+    pub colour_id: c_int,
+}
+
 // What a C compiler says of the headers; a wrong number fails the build.
 const _: () = {
     assert!(size_of::<List>() == 24);
@@ -123,11 +176,15 @@ const _: () = {
     assert!(offset_of!(TensorMeta, host) == 16 && offset_of!(TensorMeta, device) == 24);
     assert!(offset_of!(TensorMeta, gpu_id) == 32 && offset_of!(TensorMeta, private) == 40);
     assert!(offset_of!(TensorMeta, network) == 48 && offset_of!(TensorMeta, keeps_aspect) == 60);
+    assert!(size_of::<PreprocessMeta>() == 64 && offset_of!(PreprocessMeta, rois) == 32);
+    assert!(size_of::<RectParams>() == 104 && offset_of!(RectParams, background) == 64);
+    assert!(size_of::<RoiMeta>() == 232 && offset_of!(RoiMeta, converted) == 168);
+    assert!(offset_of!(RoiMeta, classifier_list) == 216 && offset_of!(RoiMeta, user_list) == 224);
 };
 
 /// Copies the f32 values of the output `name` that the nvinfer with this `unique_id`
-/// attached to `batch` into `into`, which is as long as that output. False where it
-/// attached nothing: the clip is not full.
+/// attached to `batch`, or to its first region, into `into`, which is as long as that
+/// output. False where it attached nothing: the clip is not full.
 ///
 /// # Errors
 /// Something else is attached than is expected, in words.
@@ -145,23 +202,79 @@ pub unsafe fn read_logits(
     let Some(batch) = (unsafe { batch.as_ref() }) else {
         return Err("the buffer carries no NvDsBatchMeta".into());
     };
-    let mut node = batch.user_list;
+    // SAFETY: the caller vouches for its lists, and for what they hold.
+    unsafe {
+        let mut tensor = find_tensor(batch.user_list, unique_id)?;
+        if tensor.is_none()
+            && let Some(roi) = first_roi(batch.user_list)?
+        {
+            tensor = find_tensor(roi.user_list, unique_id)?;
+        }
+        match tensor {
+            Some(tensor) => read_output(tensor, name, into).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+/// The tensor meta of the nvinfer with this `unique_id`.
+///
+/// # Safety
+/// `list` is null or a valid list of `NvDsUserMeta`.
+unsafe fn find_tensor<'a>(
+    list: *mut List,
+    unique_id: u32,
+) -> Result<Option<&'a TensorMeta>, String> {
+    // SAFETY: the caller vouches for the list; a user meta of this kind holds an
+    // `NvDsInferTensorMeta`.
+    unsafe {
+        find(list, |user| {
+            let tensor = (user.base.kind == TENSOR_OUTPUT)
+                .then(|| user.data.cast::<TensorMeta>().as_ref())
+                .flatten();
+            tensor.filter(|tensor| tensor.unique_id == unique_id)
+        })
+    }
+}
+
+/// The first region that nvdspreprocess made a clip of.
+///
+/// # Safety
+/// `list` is null or a valid list of `NvDsUserMeta`.
+unsafe fn first_roi<'a>(list: *mut List) -> Result<Option<&'a RoiMeta>, String> {
+    // SAFETY: the caller vouches for the list; a user meta of this kind holds a
+    // `GstNvDsPreProcessBatchMeta`, whose vector has room for what it says.
+    unsafe {
+        find(list, |user| {
+            let meta = PREPROCESS_BATCH
+                .contains(&user.base.kind)
+                .then(|| user.data.cast::<PreprocessMeta>().as_ref())
+                .flatten()?;
+            let length = (meta.rois.end as usize).checked_sub(meta.rois.first as usize)?;
+            (length >= size_of::<RoiMeta>()).then(|| meta.rois.first.as_ref()).flatten()
+        })
+    }
+}
+
+/// The first item of `list` of which `take` makes something.
+///
+/// # Safety
+/// `list` is null or a valid list of `NvDsUserMeta`.
+unsafe fn find<'a, T>(
+    list: *mut List,
+    take: impl Fn(&'a UserMeta) -> Option<T>,
+) -> Result<Option<T>, String> {
+    let mut node = list;
     for _ in 0..MOST {
         // SAFETY: a node of a GList that the caller vouches for, or null.
-        let Some(item) = (unsafe { node.as_ref() }) else { return Ok(false) };
+        let Some(item) = (unsafe { node.as_ref() }) else { return Ok(None) };
         // SAFETY: every item of this list is an `NvDsUserMeta`, says nvdsmeta.h.
-        let user = unsafe { item.data.cast::<UserMeta>().as_ref() };
-        if let Some(user) = user.filter(|user| user.base.kind == TENSOR_OUTPUT) {
-            // SAFETY: a user meta of this kind holds an `NvDsInferTensorMeta`.
-            let tensor = unsafe { user.data.cast::<TensorMeta>().as_ref() };
-            if let Some(tensor) = tensor.filter(|tensor| tensor.unique_id == unique_id) {
-                // SAFETY: the caller vouches for what it points to.
-                return unsafe { read_output(tensor, name, into) }.map(|()| true);
-            }
+        if let Some(found) = unsafe { item.data.cast::<UserMeta>().as_ref() }.and_then(&take) {
+            return Ok(Some(found));
         }
         node = item.next;
     }
-    Err(format!("the buffer carries more than {MOST} user metas"))
+    Err(format!("a list of more than {MOST} user metas"))
 }
 
 /// # Safety
@@ -228,8 +341,11 @@ mod tests {
         }
     }
 
-    /// What is read of a batch with one tensor meta behind one of another kind.
-    fn read(change: impl FnOnce(&mut TensorMeta, &mut LayerInfo)) -> Result<Vec<f32>, String> {
+    /// What is read of a batch whose tensor meta hangs on it, or on its region.
+    fn read_at(
+        at_region: bool,
+        change: impl FnOnce(&mut TensorMeta, &mut LayerInfo),
+    ) -> Result<Vec<f32>, String> {
         let mut values = [1.5_f32, -2.0, 3.25];
         let mut layer = LayerInfo {
             datum: FLOAT,
@@ -253,19 +369,34 @@ mod tests {
         };
         change(&mut tensor, &mut layer);
         tensor.layer_info = &raw mut layer;
-        let mut other = UserMeta { base: base(27), data: null_mut() };
         let mut user = UserMeta { base: base(TENSOR_OUTPUT), data: (&raw mut tensor).cast() };
-        let mut second =
+        let mut last =
             List { data: (&raw mut user).cast(), next: null_mut(), previous: null_mut() };
-        let mut first =
-            List { data: (&raw mut other).cast(), next: &raw mut second, previous: null_mut() };
+        // SAFETY: all zeros are a value of it.
+        let mut roi: RoiMeta = unsafe { std::mem::zeroed() };
+        roi.user_list = if at_region { &raw mut last } else { null_mut() };
+        let first = &raw mut roi;
+        let end = first.wrapping_add(1);
+        let mut preprocess = PreprocessMeta {
+            for_ids: Vector { first: null_mut(), end: null_mut(), room: null_mut() },
+            tensor: null_mut(),
+            rois: Vector { first, end, room: end },
+            private: null_mut(),
+        };
+        let mut other =
+            UserMeta { base: base(PREPROCESS_BATCH[0]), data: (&raw mut preprocess).cast() };
+        let mut head = List {
+            data: (&raw mut other).cast(),
+            next: if at_region { null_mut() } else { &raw mut last },
+            previous: null_mut(),
+        };
         let batch = BatchMeta {
             base: base(1),
             most_frames: 1,
             frames: 1,
             pools: [null_mut(); 6],
             frame_list: null_mut(),
-            user_list: &raw mut first,
+            user_list: &raw mut head,
             mutex: (null_mut(), [0; 2]),
             misc: [0; 4],
             reserved: [0; 4],
@@ -276,10 +407,17 @@ mod tests {
         Ok(if found { into } else { Vec::new() })
     }
 
+    fn read(change: impl FnOnce(&mut TensorMeta, &mut LayerInfo)) -> Result<Vec<f32>, String> {
+        read_at(false, change)
+    }
+
     #[test]
     fn the_named_output_is_read() {
-        assert_eq!(read(|_, _| ()), Ok(vec![1.5, -2.0, 3.25]));
-        assert_eq!(read(|tensor, _| tensor.unique_id = 2), Ok(vec![]), "another nvinfer's");
+        for at_region in [false, true] {
+            assert_eq!(read_at(at_region, |_, _| ()), Ok(vec![1.5, -2.0, 3.25]));
+            let of_another = read_at(at_region, |tensor, _| tensor.unique_id = 2);
+            assert_eq!(of_another, Ok(vec![]), "another nvinfer's");
+        }
     }
 
     #[test]
