@@ -278,7 +278,7 @@ fn after_a_gap_the_first_full_clip_is_predicted_whatever_the_hop() {
         )
     };
     // 22 sampled frames, a gap of a minute, and 20 more: 22 is no multiple of 4.
-    let pipeline = format!("concat name=c {} {}", part(131, 0), part(120, 60_000_000_000));
+    let pipeline = format!("{} {} concat name=c", part(131, 0), part(120, 60_000_000_000));
     compare(&rig, &pipeline, 4, 2e-3);
     let resets: Vec<Value> = rig
         .predictions("gpu")
@@ -295,12 +295,13 @@ fn refused(rig: &Rig, words: &str, more: &str) {
     refused_of(rig, words, more, "");
 }
 
-fn refused_of(rig: &Rig, words: &str, more: &str, source: &str) {
+/// As [`refused`], with more in the stream's own table.
+fn refused_of(rig: &Rig, words: &str, more: &str, table: &str) {
     let live = "videotestsrc is-live=true pattern=ball ! \
                 video/x-raw,format=RGBA,width=32,height=24,framerate=30/1";
     let of = |name: &str, fallback: &str| {
         stream(name, live, &format!("{NVINFER}{fallback}{more}"), 1)
-            .replace(" }\npredict", &format!("{source} }}\npredict"))
+            .replace("\npredict", &format!("\n{table}predict"))
     };
     let streams = of("fails", "") + &of("goes", "fallback = \"tract\"\n");
     let daemon = rig.start(&streams);
@@ -384,7 +385,7 @@ fn what_deepstream_s_library_cannot_make_is_refused() {
     rig.edit("resize = \"short-side\"", "resize = \"letterbox\"");
     refused(&rig, "letterbox", "");
     let rig = Rig::new();
-    refused_of(&rig, "isolated", "", ", isolate = true");
+    refused_of(&rig, "isolated", "", "isolate = true\n");
     let rig = Rig::new();
     fs::remove_dir_all(rig.path("model")).unwrap();
     symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/camera-events"), rig.path("model"))

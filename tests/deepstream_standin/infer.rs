@@ -207,7 +207,7 @@ mod imp {
                 let kind = meta::NVDSINFER_TENSOR_OUTPUT_META;
                 let given = network.run(clip).map_err(told)?;
                 // Later versions attach it to the region only.
-                if crate::version() < "7.1".into() {
+                if crate::version().as_str() < "7.1" {
                     let tensor = Held::new(network, &given).map_err(told)?;
                     meta::add_user_meta(batch, kind, tensor.cast(), Some(release));
                 }

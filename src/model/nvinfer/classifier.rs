@@ -263,7 +263,9 @@ pub fn fault_on(pipeline: &gst::Pipeline) -> Option<String> {
     for message in (0..MESSAGES).map_while(|_| bus.pop()) {
         if let gst::MessageView::Error(error) = message.view() {
             let name = message.src().map(|source| source.name().to_string()).unwrap_or_default();
-            let debug = error.debug().map(|debug| format!(" ({debug})")).unwrap_or_default();
+            // Its first lines say where in the source it was posted.
+            let debug = error.debug().and_then(|debug| Some(debug.lines().last()?.to_owned()));
+            let debug = debug.map(|debug| format!(" ({debug})")).unwrap_or_default();
             fault.get_or_insert_with(|| format!("{name}: {}{debug}", error.error().message()));
         }
     }
