@@ -31,7 +31,7 @@ CONFIGS     := demo usb-camera rtsp csi file calibrated
 BOARDS      := raspberry-pi-4 raspberry-pi-5 jetson-orin-nano jetson-nano generic-arm64
 
 # What Cargo.toml offers (tests/house.rs compares).
-FEATURES    := bench replay shell synth threads
+FEATURES    := bench nvinfer replay shell synth threads
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-memory torture-systemd torture-soak write-volume replay-profile replay-memory install uninstall clean fuzz deny audit lean features dist package package-check reproducible crate-check

@@ -167,9 +167,10 @@ impl Session {
         let mut learner = self.learner();
         learner.begin(&self.name);
         let (producer, consumer) = self.queue();
+        let frame = Normalised::new(self.frame_len());
         let feeder = Feeder {
             source: self.source,
-            frame: Normalised::new(self.model.input.frame_len()),
+            frame,
             producer,
             stop: self.stop.clone(),
             progress: self.progress.clone(),
@@ -285,6 +286,11 @@ impl Session {
         }
     }
 
+    /// Values of a normalised frame; none where pictures are handed on.
+    fn frame_len(&self) -> usize {
+        if self.classifier.takes_pictures() { 0 } else { self.model.input.frame_len() }
+    }
+
     fn queue(&self) -> (Producer, Consumer) {
         let live = self.source.live();
         let warm_up = self.classifier.warm_up().max(1);
@@ -294,9 +300,11 @@ impl Session {
             (true, false) => (warm_up.max(self.predict.most_hop() + 2) + 2, Overflow::DropOldest),
             // Dropping one frame costs the whole state, so many go at once: then
             // a model at half the stream's speed still predicts half the time.
+            // Pictures are a decoder's own memory, of which it has little.
+            (true, true) if self.classifier.takes_pictures() => (4, Overflow::DropAll),
             (true, true) => ((2 * warm_up).max(8), Overflow::DropAll),
         };
-        queue(capacity, self.model.input.frame_len(), overflow)
+        queue(capacity, self.frame_len(), overflow)
     }
 }
 
@@ -403,7 +411,7 @@ impl Runner {
     }
 
     fn take_all(&mut self, summary: &mut Summary) -> Result<()> {
-        while let Some(slot) = self.next_slot() {
+        while let Some(mut slot) = self.next_slot() {
             if self.stop.asked() {
                 break;
             }
@@ -431,7 +439,10 @@ impl Runner {
             let due = turn == Turn::Predict;
             let (newest, arrived) = (slot.frame.t, slot.frame.arrived);
             let delay = self.classifier.delay();
-            let logits = self.classifier.push(&slot.frame.tensor, due);
+            let logits = match slot.frame.picture.take() {
+                Some(picture) => self.classifier.push_picture(&picture, due),
+                None => self.classifier.push(&slot.frame.tensor, due),
+            };
             self.consumer.give_back(slot);
             if self.progress.pulse.is_abandoned() {
                 break;

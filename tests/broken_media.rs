@@ -115,7 +115,12 @@ fn child() {
     for at in first.. {
         let Some(path) = named(&folder, at) else { break };
         println!("begin {at}");
-        let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: Duration::from_secs(1) };
+        let want = Want {
+            rate: 8.0,
+            colour: Colour::Rgb,
+            max_gap: Duration::from_secs(1),
+            pictures: false,
+        };
         let mut frames = 0;
         let opened =
             Source::open("broken", &SourceSpec::path(&path), &want, Pace::Fast, &Stop::default());

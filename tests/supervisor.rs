@@ -375,7 +375,7 @@ fn a_plugin_that_hangs_costs_a_few_threads_and_nothing_else() {
         stop: stop.clone(),
         health: health.clone(),
     };
-    let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: SECOND };
+    let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: SECOND, pictures: false };
     let begun = Instant::now();
     let mut source = supervise(&[spec], &want, Pace::RealTime, &told).unwrap();
     assert!(begun.elapsed() < 60 * SECOND, "the start waited for a plugin that hangs");

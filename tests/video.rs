@@ -58,7 +58,8 @@ fn a_recording_tells_its_length_and_can_be_sampled_at_chosen_times() {
          ! x264enc speed-preset=ultrafast ! matroskamux",
         &path,
     );
-    let want = Want { rate: 8.0, colour: Colour::Gray, max_gap: Duration::from_secs(1) };
+    let want =
+        Want { rate: 8.0, colour: Colour::Gray, max_gap: Duration::from_secs(1), pictures: false };
     let spec = SourceSpec::path(&path);
     let stop = Stop::default();
     let mut source = Source::open("a", &spec, &want, Pace::Fast, &stop).unwrap();
@@ -681,7 +682,8 @@ fn stop_ends_a_source_that_waits() {
     let silent = support::SilentServer::start();
     let stop = Stop::default();
     let spec = SourceSpec::uri(format!("rtsp://127.0.0.1:{}/x", silent.port));
-    let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: Duration::from_secs(1) };
+    let want =
+        Want { rate: 8.0, colour: Colour::Rgb, max_gap: Duration::from_secs(1), pictures: false };
     let mut source = open("test", &spec, &want, Pace::Fast, &stop).unwrap();
     let asker = std::thread::spawn({
         let stop = stop.clone();

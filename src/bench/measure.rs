@@ -45,7 +45,7 @@ pub fn measure(bundle: Bundle, mode: Mode, options: &Options, root: &Path) -> Re
     let (precision, threads) = (options.precision, options.threads);
     let model = Model::load_with(
         bundle,
-        &ModelOptions { path: None, mode: Some(mode), precision, threads },
+        &ModelOptions { mode: Some(mode), precision, threads, ..ModelOptions::default() },
     )?;
     let load = began.elapsed();
     let input = model.bundle().input();

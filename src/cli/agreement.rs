@@ -88,7 +88,7 @@ fn take(
     lead: usize,
     clips: usize,
 ) -> Result<()> {
-    let want = Want { rate: input.rate, colour: input.colour, max_gap: MAX_GAP };
+    let want = Want { rate: input.rate, colour: input.colour, max_gap: MAX_GAP, pictures: false };
     let source = video::open("agreement", spec, &want, Pace::Fast, &Stop::default())?;
     let mut feed = Preprocessed::new(source, input)?;
     let mut frame = Normalised::new(input.frame_len());

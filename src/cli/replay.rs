@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Evaluation};
 use crate::error::{Error, Result};
 use crate::label::{Aliases, Annotations, Format, ReadOptions};
-use crate::model::{Bundle, Mode, Model, ModelOptions};
+use crate::model::{Backend, Bundle, Mode, Model, ModelOptions};
 use crate::replay::{self, Clips, Labels, Outcome, Progress, Video, Views};
 use crate::report::store::{FORMAT, Run, RunModel, Shard, Store, Truth};
 use crate::report::{self, Aggregate, ReportOptions};
@@ -188,6 +188,9 @@ pub(super) fn run(args: &Args) -> Result<bool> {
     };
     let model_options = ModelOptions { mode: Some(mode), ..evaluation.model.clone() };
     let run = describe(&bundle, &model_options, &options, labels.as_ref(), args.shard, planned)?;
+    if model_options.backend != Backend::Tract {
+        log::warn!("model.backend is for running streams: a replay runs on the CPU");
+    }
     let model = Model::load_with(bundle, &model_options)?;
     let _lock = replay::Lock::take(&args.output)?;
     let store = match args.force {

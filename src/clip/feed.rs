@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use gstreamer as gst;
+
 use super::{InputSpec, Preprocess};
-use crate::error::Result;
-use crate::video::{Frame, FrameSource, Next, Reset};
+use crate::error::{Error, Result};
+use crate::video::{Colour, Frame, FrameSource, Next, Orientation, Reset};
 
 /// One normalised frame. The same value is filled again and again, so that in
 /// steady state nothing is allocated.
@@ -18,6 +20,9 @@ pub struct Normalised {
     pub arrived: Instant,
     /// Set where the frames before it do not belong to the same clip.
     pub reset: Option<Reset>,
+    /// In place of the tensor, the decoded picture, for a model that brings it to its
+    /// size itself.
+    pub picture: Option<gst::Sample>,
 }
 
 impl Normalised {
@@ -28,6 +33,7 @@ impl Normalised {
             t: Duration::ZERO,
             arrived: Instant::now(),
             reset: None,
+            picture: None,
         }
     }
 }
@@ -72,6 +78,43 @@ impl Feed for Preprocessed {
             return Ok(Next::End);
         }
         self.preprocess.run(&self.frame, &mut into.tensor)?;
+        into.t = self.frame.tick_time;
+        into.arrived = self.frame.arrived;
+        into.reset = self.frame.reset;
+        Ok(Next::Frame)
+    }
+
+    fn live(&self) -> bool {
+        self.source.live()
+    }
+}
+
+/// Every sampled frame of a source as the picture that was decoded.
+pub struct Pictures {
+    source: Box<dyn FrameSource>,
+    frame: Frame,
+}
+
+impl Pictures {
+    /// Hands on what `source` gives, which was asked for pictures.
+    pub fn new(source: Box<dyn FrameSource>) -> Self {
+        Pictures { source, frame: Frame::new(Colour::Rgb) }
+    }
+}
+
+impl Feed for Pictures {
+    fn next(&mut self, into: &mut Normalised) -> Result<Next> {
+        // Nobody may hold a camera's memory for longer than it is needed.
+        into.picture = None;
+        if self.source.next(&mut self.frame)? == Next::End {
+            return Ok(Next::End);
+        }
+        if self.frame.orientation != Orientation::default() {
+            let fault = "they are to be turned upright, which this backend does not do";
+            return Err(Error::config("handing decoded pictures to the model", fault)
+                .remedy("set model.backend = \"tract\" for this stream"));
+        }
+        into.picture = self.frame.picture.take();
         into.t = self.frame.tick_time;
         into.arrived = self.frame.arrived;
         into.reset = self.frame.reset;

@@ -7,7 +7,7 @@ mod preprocess;
 mod resample;
 mod ring;
 
-pub use feed::{Feed, Normalised, Preprocessed};
+pub use feed::{Feed, Normalised, Pictures, Preprocessed};
 pub use input::{Crop, InputSpec, Layout, Resize};
 pub use preprocess::Preprocess;
 pub use ring::Ring;

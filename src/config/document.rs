@@ -268,6 +268,9 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
             resolve(table, keys);
         }
     }
+    if let Some(DeValue::Table(model)) = get_mut(root, "model") {
+        resolve_nvinfer(model, resolve);
+    }
     for sink in tables_mut(root, "sink") {
         resolve(sink, &["path"]);
     }
@@ -285,6 +288,15 @@ fn resolve_paths(root: &mut Table, folder: &Path) {
                 resolve(table, keys);
             }
         }
+        if let Some(DeValue::Table(model)) = get_mut(stream, "model") {
+            resolve_nvinfer(model, resolve);
+        }
+    }
+}
+
+fn resolve_nvinfer(model: &mut Table, resolve: impl Fn(&mut Table, &[&str])) {
+    if let Some(DeValue::Table(nvinfer)) = get_mut(model, "nvinfer") {
+        resolve(nvinfer, &["calibration", "sequence_library"]);
     }
 }
 

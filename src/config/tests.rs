@@ -273,6 +273,7 @@ fn the_documentation_lists_every_key_with_its_default() {
     for (prefix, header) in [
         ("stream", ""),
         ("model", "[model]"),
+        ("model.nvinfer", "[model.nvinfer]"),
         ("predict", "[predict]"),
         ("predict.smooth", "[predict.smooth]"),
         ("predict.events", "[predict.events]"),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use gstreamer as gst;
+
 use super::profile::Profile;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A model running over one stream, with that stream's own state. Weights are
 /// shared with other streams; state never is.
@@ -15,6 +17,21 @@ pub trait Classifier: Send {
     /// # Errors
     /// The model failed or gave values that are not finite.
     fn push(&mut self, frame: &[f32], due: bool) -> Result<Option<&[f32]>>;
+
+    /// Whether it takes decoded pictures, by [`push_picture`](Self::push_picture), in
+    /// place of tensors.
+    fn takes_pictures(&self) -> bool {
+        false
+    }
+
+    /// As [`push`](Self::push), of the decoded picture of one sampled frame.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push), and [`Kind::Internal`](crate::error::Kind::Internal)
+    /// unless [`takes_pictures`](Self::takes_pictures).
+    fn push_picture(&mut self, _picture: &gst::Sample, _due: bool) -> Result<Option<&[f32]>> {
+        Err(Error::internal("handing a picture to the model", "it takes tensors"))
+    }
 
     /// Forgets every frame and state: the next frame begins a new clip.
     fn reset(&mut self);

@@ -1,15 +1,17 @@
 //! A model, loaded and ready to be run over any number of streams.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tract_onnx::prelude::DatumType;
 
+use super::backend::Engine;
 use super::classifier::Classifier;
 use super::convolutional::{self, Convolutional};
 use super::graph::Span;
 use super::manifest::{NetworkFile, WarmUp};
-use super::network::{Facts, Network, guarded};
+use super::network::{Facts, Network, Tensor, guarded};
 use super::onnx::{Declared, OnnxFile, quoted};
 use super::stateful::{Stateful, Wiring};
 use super::two_stage::{self, Arrangement, Stages, TwoStage};
@@ -29,6 +31,8 @@ pub struct Model {
     bundle: Bundle,
     mode: Mode,
     way: Way,
+    /// What another backend than tract made of it, or why it could not.
+    pub(super) engine: OnceLock<Result<Engine>>,
 }
 
 /// A mode, with the networks that serve it.
@@ -37,7 +41,7 @@ enum Way {
     /// The output that gives the logits.
     Window(Arc<Network>, usize),
     /// `window` or `continual` on kernels of our own.
-    Convolutional(Convolutional),
+    Convolutional(Convolutional, usize),
     Stateful(Arc<Network>, Wiring),
     TwoStage(Arc<Stages>),
 }
@@ -79,7 +83,7 @@ impl Model {
             ));
         }
         let way = Way::load(&bundle, mode, precision, threads)?;
-        Ok(Arc::new(Model { bundle, mode, way }))
+        Ok(Arc::new(Model { bundle, mode, way, engine: OnceLock::new() }))
     }
 
     /// What the bundle says.
@@ -96,15 +100,36 @@ impl Model {
     pub fn facts(&self) -> &Facts {
         match &self.way {
             Way::Window(network, _) | Way::Stateful(network, _) => &network.facts,
-            Way::Convolutional(network) => &network.facts,
+            Way::Convolutional(network, _) => &network.facts,
             Way::TwoStage(stages) => &stages.facts,
         }
+    }
+
+    /// The bytes of the ONNX file that serves its mode; of two, the first.
+    pub(super) fn onnx(&self) -> Result<Cow<'static, [u8]>> {
+        let networks = self.bundle.networks(self.mode);
+        let network = networks.first().ok_or_else(|| {
+            Error::internal(
+                format!("reading model \"{}\"", self.bundle.name()),
+                "it has no network",
+            )
+        })?;
+        self.bundle.onnx(network)
+    }
+
+    /// The output that gives the logits, of a network that takes whole clips.
+    pub(super) fn logits(&self) -> Option<&Tensor> {
+        let at = match &self.way {
+            Way::Window(_, logits) | Way::Convolutional(_, logits) => *logits,
+            Way::Stateful(..) | Way::TwoStage(_) => return None,
+        };
+        self.facts().outputs.get(at)
     }
 
     /// What computes it: `tract`, or `kinewatch` for kernels of our own.
     pub fn engine(&self) -> &'static str {
         match &self.way {
-            Way::Convolutional(_) => "kinewatch",
+            Way::Convolutional(..) => "kinewatch",
             _ => "tract",
         }
     }
@@ -120,7 +145,7 @@ impl Model {
             Way::Window(network, logits) => {
                 Box::new(Window::new(network, *logits, spec, classes, doing)?)
             }
-            Way::Convolutional(network) => network.classifier(spec, doing),
+            Way::Convolutional(network, _) => network.classifier(spec, doing),
             Way::Stateful(network, wiring) => {
                 let warm_up = self.bundle.run().warm_up.unwrap_or(spec.frames);
                 Box::new(Stateful::new(network, wiring, spec, warm_up, classes, doing)?)
@@ -158,7 +183,7 @@ impl Way {
                             return Convolutional::new(
                                 graph, facts, span, precision, threads, &doing,
                             )
-                            .map(Way::Convolutional);
+                            .map(|network| Way::Convolutional(network, logits));
                         }
                         Err(refusal) => log::debug!("{doing}: it runs on tract, for {refusal}"),
                     }
@@ -182,7 +207,7 @@ impl Way {
                     early: options.warm_up == WarmUp::Clip,
                 };
                 Convolutional::new(graph, facts, span, precision, threads, &doing)
-                    .map(Way::Convolutional)
+                    .map(|network| Way::Convolutional(network, logits))
             }
             (Mode::Stateful, [network]) => {
                 let (file, doing) = parse(network)?;

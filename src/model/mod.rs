@@ -6,6 +6,7 @@
 //! over one stream, with the stream's own clip or state.
 
 mod agreement;
+mod backend;
 mod bundle;
 mod calibration;
 mod classifier;
@@ -18,6 +19,8 @@ mod labels;
 mod loaded;
 mod manifest;
 mod network;
+#[cfg(all(feature = "nvinfer", target_pointer_width = "64"))]
+mod nvinfer;
 mod onnx;
 mod options;
 mod origin;
@@ -29,6 +32,7 @@ mod typed;
 mod window;
 
 pub use agreement::{Agreement, Comparison, Nearness};
+pub use backend::Placing;
 pub use bundle::Bundle;
 pub use classifier::Classifier;
 pub use loaded::{Costs, Inspected, Model, inspect};
@@ -37,5 +41,5 @@ pub use manifest::{Mode, Output};
 pub use crate::metric::Task;
 pub use kernels::Precision;
 pub use network::{Facts, Tensor};
-pub use options::ModelOptions;
+pub use options::{Backend, EnginePrecision, Fallback, ModelOptions, NvinferOptions};
 pub use profile::{Profile, Row};

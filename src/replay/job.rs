@@ -146,6 +146,7 @@ impl Shared<'_> {
             rate: self.facts.input.rate,
             colour: self.facts.input.colour,
             max_gap: self.max_gap,
+            pictures: false,
         };
         // Nobody waits for a recording on a slow disk or a busy machine, as one
         // does for a camera.

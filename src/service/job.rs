@@ -9,10 +9,11 @@ use crossbeam_channel::Sender;
 use super::blueprint::{Blueprint, Labels};
 use super::keeper::Keeps;
 use super::signals::Asked;
-use crate::clip::Preprocessed;
+use crate::clip::{Feed, Pictures, Preprocessed};
 use crate::clock::SystemClock;
 use crate::control::Folders;
 use crate::error::{Error, Result};
+use crate::model::Placing;
 use crate::session::{Keeping, ModelFacts, Progress, Session, Summary};
 use crate::sink::Sinks;
 use crate::stop::Stop;
@@ -120,9 +121,22 @@ impl Job {
         let keeping = state.zip(model.bundle().sha256(model.mode())).map(|(folder, sha256)| {
             Keeping { keeper: common.keeps.of(&folder, &config.name, sha256), every }
         });
-        let want =
-            Want { rate: facts.input.rate, colour: facts.input.colour, max_gap: config.max_gap.0 };
         let specs: Vec<_> = config.sources().cloned().collect();
+        let classifier = model.classifier_with(
+            &config.model,
+            &Placing {
+                stream: &config.name,
+                hop: config.predict.hop,
+                isolated: specs.iter().any(|spec| spec.isolate.is_some()),
+            },
+        )?;
+        let pictures = classifier.takes_pictures();
+        let want = Want {
+            rate: facts.input.rate,
+            colour: facts.input.colour,
+            max_gap: config.max_gap.0,
+            pictures,
+        };
         let supervised = Supervised {
             name: config.name.clone(),
             reconnect: config.reconnect,
@@ -131,10 +145,14 @@ impl Job {
             health: progress.health.clone(),
         };
         let source = video::supervise(&specs, &want, common.pace, &supervised)?;
+        let source: Box<dyn Feed> = match pictures {
+            true => Box::new(Pictures::new(source)),
+            false => Box::new(Preprocessed::new(source, &facts.input)?),
+        };
         Ok(Session {
             name: config.name,
-            source: Box::new(Preprocessed::new(source, &facts.input)?),
-            classifier: model.classifier()?,
+            source,
+            classifier,
             model: facts,
             predict: config.predict,
             truths: labels.truths,

@@ -8,6 +8,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, bounded};
 
 use super::plan::{ModelPlan, Plan, StreamPlan};
+use super::state::StateFile;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::{Mode, Model, ModelOptions};
@@ -65,11 +66,13 @@ fn spawn(
 
 pub(super) fn load(plan: Plan, known: &[Loaded]) -> Result<Prepared> {
     let Plan { config, streams, models } = plan;
-    let models = models.into_iter().map(|model| load_one(model, known)).collect::<Result<_>>()?;
+    let folder = config.state.path.clone().or_else(StateFile::folder);
+    let load = |model| load_one(model, known, folder.as_deref());
+    let models = models.into_iter().map(load).collect::<Result<_>>()?;
     Ok(Prepared { config, streams, models })
 }
 
-fn load_one(plan: ModelPlan, known: &[Loaded]) -> Result<Loaded> {
+fn load_one(plan: ModelPlan, known: &[Loaded], state: Option<&Path>) -> Result<Loaded> {
     let ModelPlan { options, bundle, mode } = plan;
     let fingerprint = bundle.fingerprint()?;
     let same = |loaded: &&Loaded| {
@@ -79,5 +82,6 @@ fn load_one(plan: ModelPlan, known: &[Loaded]) -> Result<Loaded> {
         return Ok(loaded.clone());
     }
     let model = Model::load_with(bundle, &ModelOptions { mode: Some(mode), ..options.clone() })?;
+    model.prepare(&options, state);
     Ok(Loaded { options, mode, fingerprint, model })
 }

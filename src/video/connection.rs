@@ -124,6 +124,13 @@ fn connect(
 ) -> Result<Box<dyn Connection>> {
     Ok(match &spec.isolate {
         None => Box::new(Source::open_noting(name, spec, want, pace, stop, health)?.watched()),
+        Some(_) if want.pictures => {
+            return Err(Error::config(
+                format!("opening {}", spec.describe()),
+                "the pictures of an isolated source cannot be handed on as they were decoded",
+            )
+            .remedy("leave the source's isolate out"));
+        }
         Some(isolation) => {
             let program = Path::new(PROGRAM);
             Box::new(Isolated::open(program, name, spec, isolation, want, pace, true, stop)?)

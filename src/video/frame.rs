@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use gstreamer as gst;
+
 use crate::error::Result;
 
 /// The colour channels that a model takes, in order.
@@ -88,6 +90,8 @@ pub struct Frame {
     /// Set on the first frame after a start, a gap or a reconnect: the frames
     /// before it do not belong to the same clip.
     pub reset: Option<Reset>,
+    /// The decoded picture itself, where that is wanted; the frame then holds no pixels.
+    pub picture: Option<gst::Sample>,
 }
 
 impl Frame {
@@ -104,6 +108,7 @@ impl Frame {
             pts: Duration::ZERO,
             arrived: Instant::now(),
             reset: None,
+            picture: None,
         }
     }
 }

@@ -45,6 +45,9 @@ pub struct Want {
     pub colour: Colour,
     /// The longest forward step of PTS within one clip.
     pub max_gap: Duration,
+    /// Whether sampled pictures are wanted as they were decoded, wherever their
+    /// memory is, and not their pixels.
+    pub pictures: bool,
 }
 
 /// Opens a source. `name` is the stream's name, for errors; the source ends
@@ -94,6 +97,8 @@ pub struct Source {
     faults: Faults,
     sampler: Sampler<Picture>,
     converter: Converter,
+    /// Pictures are handed on as they were decoded.
+    pictures: bool,
     downloads: Downloads,
     /// `None` for pictures as fast as they come.
     pacer: Option<Pacer>,
@@ -169,6 +174,7 @@ impl Source {
             faults,
             sampler,
             converter: Converter::new(want.colour),
+            pictures: want.pictures,
             downloads: Downloads::new(&spec.converter),
             first: None,
             waiting: None,
@@ -232,13 +238,13 @@ impl Source {
                 return Ok(Polled::End);
             }
             if let Some(tick) = self.sampler.poll() {
-                fill(
-                    &mut self.converter,
-                    &mut self.downloads,
-                    &self.running.pipeline,
-                    &tick,
-                    frame,
-                )?;
+                if self.pictures {
+                    frame.picture = Some(tick.item.sample.clone());
+                } else {
+                    let (converter, downloads) = (&mut self.converter, &mut self.downloads);
+                    convert(converter, downloads, &self.running.pipeline, tick.item, frame)?;
+                }
+                place(&tick, frame);
                 return Ok(Polled::Frame);
             }
             if let Some(outcome) = &self.over {
@@ -535,20 +541,23 @@ fn announced(sample: &gst::Sample) -> Option<Duration> {
 }
 
 /// Converts a kept picture into `frame`.
-fn fill(
+fn convert(
     converter: &mut Converter,
     downloads: &mut Downloads,
     pipeline: &gst::Pipeline,
-    tick: &Tick<'_, Picture>,
+    picture: &Picture,
     frame: &mut Frame,
 ) -> Result<()> {
-    let picture = tick.item;
     let sample = downloads.run(picture.serial, &picture.sample, pipeline.upcast_ref())?;
-    converter.run(picture.serial, &sample, frame)?;
+    converter.run(picture.serial, &sample, frame)
+}
+
+/// Tells `frame` of its tick and of how its picture stands.
+fn place(tick: &Tick<'_, Picture>, frame: &mut Frame) {
+    let picture = tick.item;
     frame.orientation = picture.orientation;
     frame.tick_time = Duration::from_nanos(tick.time);
     frame.pts = Duration::from_nanos(tick.pts);
     frame.arrived = picture.arrived;
     frame.reset = tick.reset;
-    Ok(())
 }

@@ -151,7 +151,7 @@ pub fn play_as(spec: &SourceSpec, rate: f64, pace: Pace, colour: Colour) -> Resu
         std::thread::sleep(DEADLINE);
         late.ask();
     });
-    let want = Want { rate, colour, max_gap: Duration::from_secs(1) };
+    let want = Want { rate, colour, max_gap: Duration::from_secs(1), pictures: false };
     Source::open("test", spec, &want, pace, &stop)
 }
 

@@ -73,7 +73,8 @@ impl Job {
             isolate: _,
         } = spec;
         let Isolation { strict, memory, read, devices } = isolation;
-        let Want { rate, colour, max_gap } = want;
+        // Pictures do not leave that process: [`connect`](crate::video::connection) sees to it.
+        let Want { rate, colour, max_gap, pictures: _ } = want;
         let text = |pen: &mut Pen<'_>, text: &String| {
             pen.text(text);
         };
@@ -168,6 +169,7 @@ impl Job {
                 rate: f64::from_bits(lens.number()?),
                 colour: pick(&COLOURS, lens)?,
                 max_gap: Duration::from_nanos(lens.number()?),
+                pictures: false,
             },
             pace: if lens.flag()? { Pace::RealTime } else { Pace::Fast },
             watched: lens.flag()?,
@@ -208,7 +210,12 @@ mod tests {
             read: vec!["/x".into()],
             devices: vec!["/dev/y".into()],
         };
-        let want = Want { rate: 7.25, colour: Colour::Gray, max_gap: Duration::from_nanos(3) };
+        let want = Want {
+            rate: 7.25,
+            colour: Colour::Gray,
+            max_gap: Duration::from_nanos(3),
+            pictures: false,
+        };
         let job = Job {
             name: "gate".into(),
             spec: spec.clone(),

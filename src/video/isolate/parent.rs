@@ -551,7 +551,12 @@ mod tests {
             timeout: Some(crate::duration::HumanDuration::seconds(1)),
             ..SourceSpec::synth("seed=1,seconds=1")
         };
-        let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: Duration::from_secs(1) };
+        let want = Want {
+            rate: 8.0,
+            colour: Colour::Rgb,
+            max_gap: Duration::from_secs(1),
+            pictures: false,
+        };
         let isolation = Isolation::default();
         let stop = Stop::default();
         let mut source =
@@ -659,7 +664,12 @@ mod tests {
         }
         let missing = Path::new("/nonexistent/kinewatch");
         let spec = SourceSpec::synth("seed=1,seconds=1");
-        let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: Duration::from_secs(1) };
+        let want = Want {
+            rate: 8.0,
+            colour: Colour::Rgb,
+            max_gap: Duration::from_secs(1),
+            pictures: false,
+        };
         let isolation = Isolation::default();
         let open = Isolated::open(
             missing,
@@ -688,7 +698,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let program = impostor(&folder, SLEEPS);
         let spec = SourceSpec::uri("rtsp://camera.invalid/1");
-        let want = Want { rate: 8.0, colour: Colour::Rgb, max_gap: Duration::from_secs(1) };
+        let want = Want {
+            rate: 8.0,
+            colour: Colour::Rgb,
+            max_gap: Duration::from_secs(1),
+            pictures: false,
+        };
         let stop = Stop::default();
         let late = stop.clone();
         let asker = std::thread::spawn(move || {

@@ -1,0 +1,409 @@
+//! Models on nvinfer, through the binary, with a stand-in for DeepStream's elements
+//! (tests/deepstream_standin): frames to predictions by the configuration files that
+//! kinewatch writes, and all that can be missing. No Jetson has seen any of it.
+
+#![cfg(all(feature = "nvinfer", target_pointer_width = "64"))]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+#[path = "deepstream_standin/keys.rs"]
+mod keys;
+
+/// No test waits longer for anything. Other work may stop this process for a while.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Ten seconds in the model's own size and colours: no backend has to convert it.
+const EXACT: &str = "videotestsrc num-buffers=300 pattern=ball ! \
+                     video/x-raw,format=RGBA,width=32,height=24,framerate=30/1";
+
+const INPUT: &str = r#"
+[input]
+layout = "NCTHW"
+frames = 6
+rate   = 5.0
+size   = [24, 32]
+resize = "short-side"
+colour = "RGB"
+mean   = [0.45, 0.45, 0.45]
+std    = [0.225, 0.225, 0.225]
+"#;
+
+/// A folder with a model, a configuration, and a DeepStream of our own.
+struct Rig {
+    folder: TempDir,
+    /// Names and values of further environment variables; an empty value takes one away.
+    environment: Vec<(&'static str, String)>,
+    /// Whether there is a folder for what is to be kept.
+    state: bool,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let rig =
+            Rig { folder: tempfile::tempdir().unwrap(), environment: Vec::new(), state: true };
+        for folder in ["model", "plugins", "lib", "state"] {
+            fs::create_dir(rig.path(folder)).unwrap();
+        }
+        let built = Path::new(env!("CARGO_BIN_EXE_kinewatch"))
+            .with_file_name("examples")
+            .join("libdeepstream_standin.so");
+        assert!(
+            built.is_file(),
+            "{} is missing: `cargo test` builds it with all tests, `cargo build --release \
+             --example deepstream_standin` alone",
+            built.display()
+        );
+        symlink(&built, rig.path("plugins/libdeepstream_standin.so")).unwrap();
+        symlink(&built, rig.path("lib/libnvdsgst_meta.so")).unwrap();
+        fs::write(rig.path("lib/libsequence.so"), "").unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/clip.onnx");
+        let network = fs::read(golden).unwrap();
+        let sum: String = Sha256::digest(&network).iter().map(|b| format!("{b:02x}")).collect();
+        fs::write(rig.path("model/model.onnx"), network).unwrap();
+        fs::write(rig.path("model/labels.txt"), "one\ntwo\nthree\nfour\nfive\n").unwrap();
+        let head = format!("name = \"small\"\ntask = \"single-label\"\nsha256 = \"{sum}\"\n");
+        fs::write(rig.path("model/model.toml"), format!("{head}{INPUT}")).unwrap();
+        rig
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Replaces a part of the bundle's `model.toml`.
+    fn edit(&self, from: &str, to: &str) {
+        let path = self.path("model/model.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// Starts a daemon with these streams, each with its own model table.
+    fn start(&self, streams: &str) -> Daemon<'_> {
+        let _ = fs::remove_file(self.path("predictions.jsonl"));
+        let _ = fs::remove_file(self.path("log"));
+        let config = format!(
+            "{streams}[[sink]]\nkind = \"file\"\npath = \"predictions.jsonl\"\n\
+             [status]\nsocket = \"off\"\n{}",
+            if self.state { "[state]\npath = \"state\"\n" } else { "" }
+        );
+        fs::write(self.path("test.toml"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
+        // Recordings as fast as they can be had.
+        command.args(["run", "--fast"]).arg(self.path("test.toml"));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(fs::File::create(self.path("log")).unwrap());
+        for name in ["NOTIFY_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"] {
+            command.env_remove(name);
+        }
+        command
+            .env("KINEWATCH_LOG", "info")
+            .env("GST_PLUGIN_PATH", self.path("plugins"))
+            .env("GST_REGISTRY", self.path("registry.bin"))
+            .env("LD_LIBRARY_PATH", self.path("lib"));
+        for (name, value) in &self.environment {
+            match value.as_str() {
+                "" => command.env_remove(name),
+                value => command.env(name, value),
+            };
+        }
+        Daemon { rig: self, process: command.spawn().unwrap() }
+    }
+
+    /// Runs recordings to their end.
+    fn play(&self, streams: &str) {
+        let mut daemon = self.start(streams);
+        self.wait_until("the end", || daemon.process.try_wait().unwrap().is_some());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn predictions(&self, stream: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.path("predictions.jsonl")).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["kind"] == "prediction" && line["stream"] == stream).collect()
+    }
+
+    fn wait_until(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !done() {
+            assert!(Instant::now() < deadline, "waited for {what}; the log says:\n{}", self.log());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// The one folder in which an engine and its files are kept.
+    fn engine_folder(&self) -> PathBuf {
+        let mut folders = fs::read_dir(self.path("state/nvinfer")).unwrap();
+        let folder = folders.next().unwrap().unwrap().path();
+        assert!(folders.next().is_none());
+        folder
+    }
+}
+
+struct Daemon<'a> {
+    rig: &'a Rig,
+    process: Child,
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("the log says:\n{}", self.rig.log());
+        }
+    }
+}
+
+/// A stream of `pipeline` whose model has `more` in its table.
+fn stream(name: &str, pipeline: &str, more: &str, hop: usize) -> String {
+    let library = "[stream.model.nvinfer]\nsequence_library = \"lib/libsequence.so\"\n";
+    let library = if more.contains("[stream.model.nvinfer]") { "" } else { library };
+    format!(
+        "[[stream]]\nname = \"{name}\"\nsource = {{ pipeline = \"{pipeline}\" }}\n\
+         predict = {{ hop = {hop}, top_k = 5 }}\n[stream.model]\npath = \"model\"\n{more}{library}"
+    )
+}
+
+const NVINFER: &str = "backend = \"nvinfer\"\n";
+
+/// Time, and the probability of each label, of every prediction.
+fn told(predictions: &[Value]) -> Vec<(f64, Vec<(String, f64)>)> {
+    let of = |prediction: &Value| {
+        let top = prediction["top"].as_array().unwrap_or_else(|| panic!("{prediction}"));
+        let mut top: Vec<(String, f64)> = top
+            .iter()
+            .map(|one| (one["label"].as_str().unwrap().to_owned(), one["p"].as_f64().unwrap()))
+            .collect();
+        top.sort_by(|a, b| a.0.cmp(&b.0));
+        (prediction["t"].as_f64().unwrap(), top)
+    };
+    predictions.iter().map(of).collect()
+}
+
+/// Both backends over the same pictures: as many predictions, of the same times, whose
+/// probabilities are no further apart than `most`.
+fn compare(rig: &Rig, pipeline: &str, hop: usize, most: f64) -> usize {
+    rig.play(&(stream("gpu", pipeline, NVINFER, hop) + &stream("cpu", pipeline, "", hop)));
+    assert!(!rig.log().contains("goes on with tract"), "{}", rig.log());
+    let (gpu, cpu) = (told(&rig.predictions("gpu")), told(&rig.predictions("cpu")));
+    assert!(!cpu.is_empty() && gpu.len() == cpu.len(), "{gpu:?}\n{cpu:?}\n{}", rig.log());
+    for (gpu, cpu) in gpu.iter().zip(&cpu) {
+        assert_eq!(gpu.0, cpu.0);
+        for (a, b) in gpu.1.iter().zip(&cpu.1) {
+            assert!(a.0 == b.0 && (a.1 - b.1).abs() <= most, "at {} s: {a:?}, {b:?}", gpu.0);
+        }
+    }
+    gpu.len()
+}
+
+#[test]
+fn frames_become_the_predictions_that_tract_makes() {
+    let rig = Rig::new();
+    // 50 sampled frames: the first clip is full with the sixth.
+    assert_eq!(compare(&rig, EXACT, 2, 2e-3), 23);
+    let text = rig.log();
+    assert!(text.contains("TensorRT builds its engine"), "{text}");
+
+    // Written as documented, and not a key that is none.
+    let folder = rig.engine_folder();
+    let library = rig.path("lib/libsequence.so");
+    let keys: [(&str, &[&str]); 2] =
+        [("nvinfer.txt", &keys::INFER), ("nvdspreprocess-hop-2.txt", &keys::PREPROCESS)];
+    for (name, known) in keys {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/nvinfer").join(name);
+        let written = fs::read_to_string(folder.join(name)).unwrap();
+        let shown = written
+            .replace(folder.to_str().unwrap(), "FOLDER")
+            .replace(library.to_str().unwrap(), "LIBRARY");
+        assert_eq!(shown, fs::read_to_string(golden).unwrap(), "{name}");
+        for line in written.lines().filter(|line| !line.starts_with(['#', '['])) {
+            let Some((key, _)) = line.split_once('=') else { continue };
+            let known = known.iter().chain(&keys::SEQUENCE).chain(&keys::GROUP);
+            assert!(known.into_iter().any(|known| *known == key), "{name}: {key}");
+        }
+    }
+    for key in keys::PREPROCESS_NEEDS {
+        let text = fs::read_to_string(folder.join("nvdspreprocess-hop-2.txt")).unwrap();
+        assert!(text.contains(&format!("\n{key}=")), "{key}");
+    }
+
+    // The engine is kept: a second start finds it, and writes nothing anew.
+    let times = || -> Vec<_> {
+        let mut times: Vec<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name(), entry.metadata().unwrap().modified().unwrap()))
+            .collect();
+        times.sort();
+        times
+    };
+    let before = times();
+    assert!(before.iter().any(|(name, _)| name == "model.onnx_b1_gpu0_fp16.engine"), "{before:?}");
+    assert_eq!(compare(&rig, EXACT, 2, 2e-3), 23);
+    assert!(!rig.log().contains("TensorRT builds its engine"), "{}", rig.log());
+    assert_eq!(times(), before);
+}
+
+#[test]
+fn pictures_are_cropped_and_scaled_and_may_lie_in_the_decoder_s_memory() {
+    let rig = Rig::new();
+    let wide = "videotestsrc num-buffers=120 pattern=smpte ! \
+                video/x-raw,format=I420,width=160,height=96,framerate=30/1";
+    compare(&rig, wide, 1, 0.05);
+    let nvmm = format!("{wide} ! nvvideoconvert ! video/x-raw(memory:NVMM),format=NV12");
+    rig.play(&stream("gpu", &nvmm, NVINFER, 1));
+    assert!(rig.predictions("gpu").len() > 10, "{}", rig.log());
+}
+
+#[test]
+fn after_a_gap_the_first_full_clip_is_predicted_whatever_the_hop() {
+    let rig = Rig::new();
+    let part = |buffers: u32, offset: u64| {
+        format!(
+            "videotestsrc num-buffers={buffers} pattern=ball timestamp-offset={offset} ! \
+             video/x-raw,format=RGBA,width=32,height=24,framerate=30/1 ! c."
+        )
+    };
+    // 22 sampled frames, a gap of a minute, and 20 more: 22 is no multiple of 4.
+    let pipeline = format!("{} {} concat name=c", part(131, 0), part(120, 60_000_000_000));
+    compare(&rig, &pipeline, 4, 2e-3);
+    let resets: Vec<Value> = rig
+        .predictions("gpu")
+        .iter()
+        .map(|p| p["reset"].clone())
+        .filter(|r| !r.is_null())
+        .collect();
+    assert_eq!(resets, ["start", "gap"], "{}", rig.log());
+}
+
+/// Whatever is missing, a stream without a fallback fails and says why, and one with it
+/// goes on and says so.
+fn refused(rig: &Rig, words: &str, more: &str) {
+    refused_of(rig, words, more, "");
+}
+
+/// As [`refused`], with more in the stream's own table.
+fn refused_of(rig: &Rig, words: &str, more: &str, table: &str) {
+    let live = "videotestsrc is-live=true pattern=ball ! \
+                video/x-raw,format=RGBA,width=32,height=24,framerate=30/1";
+    let of = |name: &str, fallback: &str| {
+        stream(name, live, &format!("{NVINFER}{fallback}{more}"), 1)
+            .replace("\npredict", &format!("\n{table}predict"))
+    };
+    let streams = of("fails", "") + &of("goes", "fallback = \"tract\"\n");
+    let daemon = rig.start(&streams);
+    rig.wait_until("predictions of the stream with a fallback", || {
+        rig.predictions("goes").len() > 2
+    });
+    let failed = |line: &str| line.contains("\"fails\"") && line.contains(words);
+    rig.wait_until(&format!("{words:?} of the stream without"), || rig.log().lines().any(failed));
+    let log = rig.log();
+    let went = |line: &str| line.contains("\"goes\" goes on with tract") && line.contains(words);
+    assert!(log.lines().any(|line| went(line) && line.contains("Remedy")), "{words}:\n{log}");
+    assert!(rig.predictions("fails").is_empty());
+    drop(daemon);
+}
+
+#[test]
+fn without_deepstream_it_says_so() {
+    let mut rig = Rig::new();
+    rig.environment = vec![("GST_PLUGIN_PATH", String::new())];
+    refused(&rig, "no element nvvideoconvert, nvstreammux, nvdspreprocess, nvinfer", "");
+    let mut rig = Rig::new();
+    rig.environment = vec![("STANDIN_WITHOUT", "nvdspreprocess".into())];
+    refused(&rig, "no element nvdspreprocess", "");
+    let mut rig = Rig::new();
+    rig.environment = vec![("LD_LIBRARY_PATH", String::new())];
+    refused(&rig, "loading libnvdsgst_meta.so", "");
+    let rig = Rig::new();
+    fs::remove_file(rig.path("lib/libsequence.so")).unwrap();
+    refused(&rig, "libsequence.so\", which makes clips", "");
+}
+
+#[test]
+fn the_engine_needs_a_folder() {
+    let mut rig = Rig::new();
+    rig.state = false;
+    refused(&rig, "no folder for TensorRT's engine", "");
+}
+
+#[test]
+fn a_version_that_is_not_known_is_refused() {
+    for version in ["6.2.0", "8.0.0"] {
+        let mut rig = Rig::new();
+        rig.environment = vec![("STANDIN_VERSION", version.into())];
+        refused(&rig, &format!("nvinfer is of version \"{version}\""), "");
+    }
+    let mut rig = Rig::new();
+    rig.environment = vec![("STANDIN_VERSION", "6.3.0".into())];
+    rig.play(&stream("gpu", EXACT, NVINFER, 2));
+    assert_eq!(rig.predictions("gpu").len(), 23, "{}", rig.log());
+}
+
+#[test]
+fn an_engine_that_cannot_be_built_is_told_in_nvinfer_s_words() {
+    let mut rig = Rig::new();
+    rig.environment = vec![("STANDIN_FAULT", "engine".into())];
+    refused(&rig, "Failed to create NvDsInferContext instance", "");
+}
+
+#[test]
+fn int8_needs_a_table_of_ranges() {
+    let rig = Rig::new();
+    let nvinfer = |calibration: &str| {
+        format!(
+            "[stream.model.nvinfer]\nsequence_library = \"lib/libsequence.so\"\n\
+             precision = \"int8\"\n{calibration}"
+        )
+    };
+    refused(&rig, "needs model.nvinfer.calibration", &nvinfer(""));
+    let named = nvinfer("calibration = \"ranges.txt\"\n");
+    refused(&rig, "ranges.txt", &named);
+    fs::write(rig.path("ranges.txt"), "TRT-8502-EntropyCalibration2\n").unwrap();
+    rig.play(&stream("gpu", EXACT, &format!("{NVINFER}{named}"), 2));
+    assert_eq!(rig.predictions("gpu").len(), 23, "{}", rig.log());
+    let text = fs::read_to_string(rig.engine_folder().join("nvinfer.txt")).unwrap();
+    assert!(text.contains("network-mode=1\n") && text.contains("/ranges.txt\n"), "{text}");
+}
+
+#[test]
+fn what_deepstream_s_library_cannot_make_is_refused() {
+    let rig = Rig::new();
+    rig.edit("resize = \"short-side\"", "resize = \"letterbox\"");
+    refused(&rig, "letterbox", "");
+    let rig = Rig::new();
+    refused_of(&rig, "isolated", "", "isolate = true\n");
+    let rig = Rig::new();
+    fs::remove_dir_all(rig.path("model")).unwrap();
+    symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/camera-events"), rig.path("model"))
+        .unwrap();
+    refused(&rig, "it runs in mode \"stateful\"", "");
+    refused(&rig, "it takes GRAY", "mode = \"window\"\n");
+}
+
+#[test]
+fn a_tensor_that_does_not_come_ends_the_stream_and_not_the_daemon() {
+    let mut rig = Rig::new();
+    rig.environment = vec![("STANDIN_FAULT", "tensor".into())];
+    let live = "videotestsrc is-live=true ! \
+                video/x-raw,format=RGBA,width=32,height=24,framerate=30/1";
+    let daemon = rig.start(&(stream("gpu", live, NVINFER, 1) + &stream("cpu", live, "", 1)));
+    rig.wait_until("the fault", || rig.log().contains("attached no tensor"));
+    let before = rig.predictions("cpu").len();
+    rig.wait_until("the other stream", || rig.predictions("cpu").len() > before + 3);
+    assert!(rig.predictions("gpu").is_empty());
+    drop(daemon);
+}
