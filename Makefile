@@ -26,6 +26,8 @@ FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
 INSTALL_PROGRAM ?= install -s -m 755
 INSTALL_DATA    ?= install -m 644
 
+CROSS_TARGET ?= aarch64-unknown-linux-gnu
+
 MODEL_FILES := model.toml labels.txt model.onnx stream.onnx README.md
 CONFIGS     := demo usb-camera rtsp csi file calibrated
 BOARDS      := raspberry-pi-4 raspberry-pi-5 jetson-orin-nano jetson-nano generic-arm64
@@ -34,7 +36,7 @@ BOARDS      := raspberry-pi-4 raspberry-pi-5 jetson-orin-nano jetson-nano generi
 FEATURES    := bench nvinfer replay shell synth threads
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-memory torture-systemd torture-soak write-volume replay-profile replay-memory install uninstall clean fuzz deny audit lean features dist package package-check reproducible crate-check
+.PHONY: help setup build demo test lint bench bench-calibration bench-peers soak kills torture torture-source torture-hostile torture-disk torture-memory torture-systemd torture-soak write-volume replay-profile replay-memory install uninstall clean fuzz deny audit lean features dist package package-check reproducible crate-check cross cross-check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -126,6 +128,13 @@ fuzz: setup ## a million broken label files, 20,000 broken bundles, configuratio
 torture-hostile: setup fuzz ## `make fuzz`, and 10,000 broken recordings, in the daemon and isolated
 	@$(CARGO) test --release --locked --test broken_media -- --ignored --nocapture ten_thousand
 	@KINEWATCH_DAMAGED=10000 $(CARGO) test --release --locked --test isolate damaged -- --nocapture
+
+cross: ## the binary for ARM boards, by `cross` in a container (CROSS_TARGET=armv7-unknown-linux-gnueabihf for 32 bits)
+	@command -v cross >/dev/null || { echo "cross: it is not installed (cargo install cross --locked); it needs Docker or Podman" >&2; exit 1; }
+	@CROSS_CONFIG=cross.toml cross build --release --locked --bins --target $(CROSS_TARGET)
+
+cross-check: build ## tests and a replay as ARM code under qemu, on three CPUs; no container engine (needs root)
+	@scripts/cross-check.sh $(TARGET_DIR)
 
 deny: ## licences, sources and duplicates of every crate (installs cargo-deny)
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
