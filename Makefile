@@ -44,8 +44,10 @@ help: ## this list
 setup: ## install the Debian packages that are missing, and nothing else
 	@scripts/setup.sh
 
+# With the examples, as `make demo` and the tests have it: else cargo compiles tract
+# once more, for another choice of features.
 build: setup ## the release binary: target/release/kinewatch
-	@$(CARGO) build --release --locked --bins
+	@$(CARGO) build --release --locked --bins --examples
 
 lean: setup ## the binary that is packaged and the leanest one, held against their budgets
 	@scripts/dist.sh >/dev/null

@@ -165,8 +165,9 @@ impl<T> Sampler<T> {
         }
         if self.break_before.is_none() {
             // Before a break, the last frame's own duration still says how far
-            // it reaches.
-            self.duration = duration.filter(|d| *d > 0);
+            // it reaches. Never over what would be a gap: a damaged file may claim
+            // centuries.
+            self.duration = duration.filter(|d| *d > 0).map(|d| d.min(self.max_gap));
         }
         self.origin.get_or_insert(pts);
         self.incoming = Some(Held { pts, item });
@@ -352,6 +353,22 @@ mod tests {
         let ticks = run(2.0, &[0, 1_000 * MS]);
         assert_eq!(ticks.iter().map(|t| t.0 / MS).collect::<Vec<_>>(), [0, 500, 1_000, 1_500]);
         assert!(ticks[1..].iter().all(|t| t.2.is_none()));
+    }
+
+    #[test]
+    fn a_picture_reaches_no_further_than_a_gap_whatever_it_claims() {
+        let mut sampler = Sampler::new(10.0, Duration::from_secs(1)).unwrap();
+        assert!(sampler.push(Some(0), Some(u64::MAX / 2), 'a'));
+        assert!(sampler.push(Some(5_000 * MS), Some(u64::MAX / 2), 'b'));
+        let mut ticks = Vec::new();
+        while let Some(tick) = sampler.poll() {
+            ticks.push((tick.time / MS, *tick.item));
+            assert!(ticks.len() < 100);
+        }
+        assert_eq!(
+            ticks,
+            [(0, 'a'), (100, 'a'), (200, 'a'), (300, 'a'), (400, 'a'), (500, 'a'), (5_000, 'b')]
+        );
     }
 
     #[test]
