@@ -251,7 +251,8 @@ unsafe fn first_roi<'a>(list: *mut List) -> Result<Option<&'a RoiMeta>, String> 
                 .then(|| user.data.cast::<PreprocessMeta>().as_ref())
                 .flatten()?;
             let length = (meta.rois.end as usize).checked_sub(meta.rois.first as usize)?;
-            (length >= size_of::<RoiMeta>()).then(|| meta.rois.first.as_ref()).flatten()
+            // Only then is there one to refer to.
+            if length >= size_of::<RoiMeta>() { meta.rois.first.as_ref() } else { None }
         })
     }
 }
