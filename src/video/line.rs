@@ -9,8 +9,8 @@ use crate::video::{Connection, Health, Pulse};
 /// A look that comes later than this counts for no more: while the process was
 /// stopped, or the machine too busy, nobody can say that a source was silent.
 const LAPSE: Duration = Duration::from_millis(250);
-/// What came between two looks so far apart tells nothing of a source's rate: the
-/// process stood still.
+/// After a look that comes so late the next interval between two pictures tells
+/// nothing of the source's rate: the process stood still.
 const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// A connection that is watched.
@@ -20,6 +20,8 @@ pub(crate) struct Line {
     pub connection: Box<dyn Connection>,
     pulse: Pulse,
     looked: Instant,
+    /// The process stood still since the last picture.
+    stood_still: bool,
     /// For how long nobody saw a picture come.
     quiet: Duration,
     /// Since when pictures come.
@@ -33,6 +35,7 @@ impl Line {
             connection,
             pulse: Pulse::default(),
             looked: now,
+            stood_still: false,
             quiet: Duration::ZERO,
             live_since: None,
         }
@@ -67,14 +70,16 @@ impl Line {
         let new = self.pulse.pictures.saturating_sub(before.pictures);
         let unseen = now.saturating_duration_since(self.looked);
         self.quiet += unseen.min(LAPSE);
+        self.stood_still |= unseen > STOOD_STILL;
         self.looked = now;
         if let (1.., Some(newest)) = (new, self.pulse.newest) {
             match before.newest {
-                Some(_) if unseen > STOOD_STILL => {}
+                Some(_) if self.stood_still => {}
                 Some(before) => patience.saw(new, newest.saturating_duration_since(before)),
                 None => self.pulse.announced.into_iter().for_each(|time| patience.announced(time)),
             }
             self.quiet = Duration::ZERO;
+            self.stood_still = false;
             self.live_since.get_or_insert(now);
             if let Some(health) = health {
                 health.saw(new, newest);

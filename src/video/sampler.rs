@@ -359,8 +359,9 @@ mod tests {
     fn a_picture_reaches_no_further_than_a_gap_whatever_it_claims() {
         let mut sampler = Sampler::new(10.0, Duration::from_secs(1)).unwrap();
         assert!(sampler.push(Some(0), Some(u64::MAX / 2), 'a'));
+        let mut ticks = vec![(0, 'a')];
+        assert_eq!(sampler.poll().map(|tick| tick.time), Some(0));
         assert!(sampler.push(Some(5_000 * MS), Some(u64::MAX / 2), 'b'));
-        let mut ticks = Vec::new();
         while let Some(tick) = sampler.poll() {
             ticks.push((tick.time / MS, *tick.item));
             assert!(ticks.len() < 100);

@@ -282,8 +282,11 @@ fn set(element: &gst::Element, property: &str, value: &str) {
 /// The middle of a picture that has the shape of `size` (height, width), as
 /// nvvideoconvert's `src-crop` takes it: left:top:width:height, in even numbers.
 fn crop(caps: &gst::CapsRef, [height, width]: [usize; 2]) -> Result<String, String> {
+    // (Caps of compressed pictures make an information, too, without a size.)
     let info = gst_video::VideoInfo::from_caps(caps)
-        .map_err(|_| format!("pictures of an unknown kind: {caps}"))?;
+        .ok()
+        .filter(|info| info.width() > 0 && info.height() > 0)
+        .ok_or_else(|| format!("pictures of an unknown kind: {caps}"))?;
     let (w, h, par) = (f64::from(info.width()), f64::from(info.height()), info.par());
     let pixel = match f64::from(par.numer()) / f64::from(par.denom()) {
         aspect if aspect.is_finite() && aspect > 0.0 => aspect,
