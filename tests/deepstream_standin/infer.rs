@@ -101,7 +101,10 @@ struct Held {
 }
 
 impl Held {
-    fn new(network: &Network, given: &[Tensor]) -> Result<*mut meta::NvDsInferTensorMeta, String> {
+    fn attached(
+        network: &Network,
+        given: &[Tensor],
+    ) -> Result<*mut meta::NvDsInferTensorMeta, String> {
         let mut values = Vec::new();
         for tensor in given {
             let plain = tensor.to_plain_array_view::<f32>().map_err(|e| e.to_string())?;
@@ -150,7 +153,7 @@ impl Held {
 }
 
 unsafe extern "C" fn release(user: gpointer, _: gpointer) {
-    // SAFETY: an `NvDsUserMeta` that holds what `Held::new` made, once.
+    // SAFETY: an `NvDsUserMeta` that holds what `Held::attached` made, once.
     unsafe {
         let user = user.cast::<meta::NvDsUserMeta>();
         let meta = (*user).user_meta_data.cast::<meta::NvDsInferTensorMeta>();
@@ -208,10 +211,10 @@ mod imp {
                 let given = network.run(clip).map_err(told)?;
                 // Later versions attach it to the region only.
                 if crate::version().as_str() < "7.1" {
-                    let tensor = Held::new(network, &given).map_err(told)?;
+                    let tensor = Held::attached(network, &given).map_err(told)?;
                     meta::add_user_meta(batch, kind, tensor.cast(), Some(release));
                 }
-                let tensor = Held::new(network, &given).map_err(told)?;
+                let tensor = Held::attached(network, &given).map_err(told)?;
                 let list = &mut roi.roi_user_meta_list;
                 meta::add_to(batch, list, kind, tensor.cast(), Some(release));
             }
