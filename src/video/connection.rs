@@ -26,7 +26,7 @@ pub enum Polled {
 /// What came over a connection so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pulse {
-    /// Decoded pictures, sampled or not.
+    /// Decoded pictures whose time moved on, sampled or not.
     pub pictures: u64,
     /// When the newest of them arrived.
     pub newest: Option<Instant>,

@@ -305,8 +305,6 @@ impl Source {
         if self.pulse.pictures == 0 {
             self.pulse.announced = announced(&picture.sample);
         }
-        self.pulse.pictures += 1;
-        self.pulse.newest = Some(picture.arrived);
         if self.running.liveness == Liveness::Unknown {
             let recording = self
                 .running
@@ -355,7 +353,14 @@ impl Source {
     }
 
     fn keep(&mut self, picture: Picture, pts: Option<u64>, duration: Option<u64>) {
+        let arrived = picture.arrived;
         let taken = self.sampler.push(pts, duration, picture);
+        if taken {
+            // Only what can be sampled is a sign of life: after a burst of late packets
+            // GStreamer's jitter buffer may give picture after picture the same time.
+            self.pulse.pictures += 1;
+            self.pulse.newest = Some(arrived);
+        }
         if pts.is_some() {
             self.newest = pts;
         } else if !taken && self.newest.is_none() {
