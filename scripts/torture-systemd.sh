@@ -27,14 +27,18 @@ fi
 
 # The binary needs the libraries of the system that it was built on.
 . /etc/os-release
-packages=systemd,systemd-sysv,dbus,libgstreamer1.0-0,libgstreamer-plugins-base1.0-0
-packages+=,gstreamer1.0-plugins-base,gstreamer1.0-plugins-good
+# GStreamer by apt: its packages need others that debootstrap cannot choose.
+gstreamer=(libgstreamer1.0-0 libgstreamer-plugins-base1.0-0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good)
 mkdir -p "$work"
 if [ ! -e "$work/root-is-whole" ]; then
     rm -rf --one-file-system "$root"
     echo "torture-systemd: making a root of $VERSION_CODENAME with debootstrap" >&2
-    debootstrap --variant=minbase --include="$packages" "$VERSION_CODENAME" "$root" \
-        "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 || {
+    {
+        debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus "$VERSION_CODENAME" "$root" \
+            "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" &&
+            chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+                --no-install-recommends "${gstreamer[@]}"
+    } >"$work/debootstrap.log" 2>&1 || {
         tail -5 "$work/debootstrap.log" >&2
         exit 1
     }

@@ -460,7 +460,7 @@ fn damaged(whole: &[u8], index: u32) -> Vec<u8> {
         (state >> 33) as usize % below.max(1)
     };
     let mut bytes = whole.to_vec();
-    if index % 3 == 0 {
+    if index.is_multiple_of(3) {
         bytes.truncate(next(bytes.len()));
     }
     for _ in 0..(index % 300) * 4 {
