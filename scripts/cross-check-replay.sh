@@ -11,7 +11,7 @@ videos=${2:?the folder of videos}
 out=${3:?where to}
 
 replay() { # NAME OPTION…
-    "$program" replay -q --labels "$videos/labels.csv" -o "$out/$1" "${@:2}" "$videos"
+    "$program" replay -q --labels "$videos" -o "$out/$1" "${@:2}" "$videos"
 }
 
 replay stateful --mode stateful
