@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -291,14 +292,25 @@ fn the_cache_changes_nothing_but_the_time() {
         entries
     };
     assert_eq!(entries().len() as u64, COUNT);
-    // Damaged, cut off, empty: each is noticed and made anew.
-    let damage: [fn(&mut Vec<u8>); 3] = [
+    // Damaged, cut off, empty, and so that the model fails over it before its checksum
+    // is seen: each is noticed and made anew.
+    let damage: [fn(&mut Vec<u8>); 4] = [
         |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
         },
         |bytes| bytes.truncate(bytes.len() - 5),
         Vec::clear,
+        |bytes| {
+            let mut plain = zstd::decode_all(&bytes[..]).unwrap();
+            let first = plain.iter().position(|&byte| byte == b'\n').unwrap() + 11;
+            plain[first..first + 4096].as_chunks_mut().0.fill(f32::NAN.to_le_bytes());
+            let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+            encoder.include_checksum(true).unwrap();
+            encoder.write_all(&plain).unwrap();
+            *bytes = encoder.finish().unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+        },
     ];
     for (entry, damage) in entries().iter().zip(damage) {
         let mut bytes = fs::read(entry).unwrap();
@@ -307,7 +319,7 @@ fn the_cache_changes_nothing_but_the_time() {
     }
     let output = finish(&part("warm"), &[&cached[..], &["--no-report"]].concat());
     let log = text(&output.stderr);
-    assert_eq!(log.matches("is damaged: made anew").count(), 3, "{log}");
+    assert_eq!(log.matches("is damaged: made anew").count(), 4, "{log}");
     assert_same(&part("plain"), &part("warm"), "from the cache");
     // The stream's own windows are other frames than three clips.
     let cached = ["--cache", cache.to_str().unwrap()];

@@ -113,6 +113,15 @@ impl Cache {
         reader
     }
 
+    /// Whether the entry can be read to its end and its checksum is right. A session
+    /// that fails over what an entry holds gets no further, and so not to the checksum.
+    pub(super) fn is_whole(&self, key: &str) -> bool {
+        File::open(self.path(key))
+            .and_then(zstd::Decoder::new)
+            .and_then(|mut input| std::io::copy(&mut input, &mut std::io::sink()))
+            .is_ok()
+    }
+
     /// Takes a damaged entry away.
     pub(super) fn discard(&self, key: &str) {
         log::warn!("the cache entry \"{}\" is damaged: made anew", self.path(key).display());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -81,7 +81,10 @@ impl Shared<'_> {
             let damaged = reader.damaged();
             let length = Duration::from_nanos(reader.head.length);
             let stop = self.stop.child();
-            let done = self.feed(video, truth, watch, length, Box::new(reader), stop, &damaged)?;
+            let is_damaged =
+                |failed: bool| damaged.load(Ordering::Acquire) || (failed && !cache.is_whole(key));
+            let done =
+                self.feed(video, truth, watch, length, Box::new(reader), stop, &is_damaged)?;
             match done {
                 Some(done) => return Ok(done),
                 None => cache.discard(key),
@@ -100,7 +103,7 @@ impl Shared<'_> {
                 };
                 match feed {
                     Ok(feed) => self
-                        .feed(video, truth, watch, length, feed, stop, &AtomicBool::new(false))?
+                        .feed(video, truth, watch, length, feed, stop, &|_| false)?
                         .ok_or_else(|| Error::internal("replaying a video", "no cache was read")),
                     Err(error) => self.failed(video, truth, watch, error),
                 }
@@ -194,8 +197,8 @@ impl Shared<'_> {
         })
     }
 
-    /// Runs a session over `feed`, which heeds `stop`; `None` where the feed was
-    /// found `damaged`.
+    /// Runs a session over `feed`, which heeds `stop`; `None` where the feed
+    /// `is_damaged`, which is asked at its end with whether the session failed.
     #[expect(clippy::too_many_arguments, reason = "a video's whole state, used once")]
     fn feed(
         &self,
@@ -205,7 +208,7 @@ impl Shared<'_> {
         length: Duration,
         feed: Box<dyn Feed>,
         stop: Stop,
-        damaged: &AtomicBool,
+        is_damaged: &dyn Fn(bool) -> bool,
     ) -> Result<Option<Done>> {
         let crops = u32::try_from(self.views.crops).unwrap_or(1);
         let collector = Collector::new(self.store.write(&video.id)?, crops);
@@ -235,7 +238,7 @@ impl Shared<'_> {
             return Err(fault);
         }
         // What was read until then may be wrong, and is dropped with its writer.
-        if damaged.load(Ordering::Acquire) {
+        if is_damaged(summary.error.is_some()) {
             return Ok(None);
         }
         if self.stop.asked() {
