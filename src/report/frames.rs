@@ -12,7 +12,7 @@ use gstreamer_app as gst_app;
 const WIDTH: i32 = 160;
 /// JPEG quality, 0 to 100.
 const QUALITY: i32 = 72;
-/// A recording that takes longer than this is given up, with what there is.
+/// A picture that takes longer than this is given up, and those after it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The elements of the pipeline and the Debian packages that bring them.
@@ -93,19 +93,19 @@ impl Film {
     }
 
     fn pictures(&self, times: &[f64]) -> Result<Vec<Vec<u8>>, String> {
-        let deadline = Instant::now() + PATIENCE;
         self.pipeline.set_state(gst::State::Paused).map_err(|_| self.fault())?;
-        self.settle(deadline)?;
+        self.settle(Instant::now() + PATIENCE)?;
         let mut pictures: Vec<Vec<u8>> = Vec::new();
         for &t in times {
+            // Each has its own, so that a slow machine shows the same pictures.
+            let deadline = Instant::now() + PATIENCE;
             let to = gst::ClockTime::from_seconds_f64(t.max(0.0));
             let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
             // Beyond the last frame there is none: the one before stays.
             if self.pipeline.seek_simple(flags, to).is_err() || self.settle(deadline).is_err() {
                 break;
             }
-            let wait = gst::ClockTime::from_mseconds(500);
-            let Some(sample) = self.sink.try_pull_preroll(wait) else { continue };
+            let Some(sample) = self.sink.try_pull_preroll(left(deadline)) else { continue };
             let Some(map) = sample.buffer().and_then(|buffer| buffer.map_readable().ok()) else {
                 continue;
             };
@@ -117,10 +117,8 @@ impl Film {
     /// Waits until the pipeline shows a picture.
     fn settle(&self, deadline: Instant) -> Result<(), String> {
         let bus = self.pipeline.bus().ok_or("GStreamer gave the pipeline no bus")?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wait = gst::ClockTime::from_nseconds(left.as_nanos().try_into().unwrap_or(u64::MAX));
         let kinds = [gst::MessageType::AsyncDone, gst::MessageType::Error, gst::MessageType::Eos];
-        let Some(message) = bus.timed_pop_filtered(wait, &kinds) else {
+        let Some(message) = bus.timed_pop_filtered(left(deadline), &kinds) else {
             return Err(format!("it gave no picture within {} s", PATIENCE.as_secs()));
         };
         match message.view() {
@@ -138,6 +136,12 @@ impl Film {
             _ => "no picture could be decoded".into(),
         }
     }
+}
+
+/// Until then.
+fn left(deadline: Instant) -> gst::ClockTime {
+    let left = deadline.saturating_duration_since(Instant::now());
+    gst::ClockTime::from_nseconds(left.as_nanos().try_into().unwrap_or(u64::MAX))
 }
 
 impl Drop for Film {
