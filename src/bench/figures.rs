@@ -22,8 +22,8 @@ pub struct Figures {
     /// Sampled frames a second that one stream can take.
     pub frames_per_second: f64,
     /// Seconds of processor time, of all threads, for a second of video at the model's
-    /// own rate. None where the system does not tell.
-    pub cpu_s_per_video_s: Option<f64>,
+    /// own rate.
+    pub cpu_s_per_video_s: f64,
     /// The most memory that the process had resident, loading included. None where the
     /// system does not tell.
     pub peak_memory_bytes: Option<u64>,

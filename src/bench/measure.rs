@@ -68,13 +68,13 @@ pub fn measure(bundle: Bundle, mode: Mode, options: &Options, root: &Path) -> Re
             meter = Err(fault);
         }
     };
-    let cpu_before = process::cpu_time(root);
+    let cpu_before = process::cpu_time();
     sample(Instant::now(), false);
     let timed = run(classifier.as_mut(), &mut frames, options.time, FEWEST, &mut |at| {
         sample(at, false);
     })?;
     sample(Instant::now(), true);
-    let cpu = process::cpu_time(root).zip(cpu_before).map(|(after, before)| after - before);
+    let cpu = process::cpu_time().saturating_sub(cpu_before);
     let peak_memory_bytes = process::peak_memory(root);
 
     let profile = if options.profile {
@@ -97,7 +97,7 @@ pub fn measure(bundle: Bundle, mode: Mode, options: &Options, root: &Path) -> Re
         predictions,
         latency_ms,
         frames_per_second: timed.frames as f64 / timed.busy.as_secs_f64().max(f64::MIN_POSITIVE),
-        cpu_s_per_video_s: cpu.map(|cpu| cpu.as_secs_f64() / timed.frames as f64 * input.rate),
+        cpu_s_per_video_s: cpu.as_secs_f64() / timed.frames as f64 * input.rate,
         peak_memory_bytes,
         load_ms: load.as_secs_f64() * 1e3,
         energy,

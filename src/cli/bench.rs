@@ -191,7 +191,7 @@ fn describe(bundle: &Bundle, report: &Report<'_>) -> String {
             format!("{:.2}", latency.p95),
             format!("{:.2}", latency.min),
             format!("{:.1}", figures.frames_per_second),
-            figures.cpu_s_per_video_s.map_or("?".into(), |share| format!("{share:.4}")),
+            format!("{:.4}", figures.cpu_s_per_video_s),
             figures.peak_memory_bytes.map_or("?".into(), |n| format!("{:.1}", n as f64 / 1e6)),
             format!("{:.0}", figures.load_ms),
             energy.map_or("–".into(), |e| format!("{:.1}", 1e3 * e.joules_per_prediction)),
