@@ -1,5 +1,5 @@
-//! Packs the built-in model's networks, and asks the linker for what makes the binary
-//! smaller, where it can do it.
+//! Packs the built-in model's networks, says whether `nvinfer` is in, and asks the linker
+//! for what makes the binary smaller, where it can do it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,6 +15,13 @@ const PACK: &str = "-Wl,-z,pack-relative-relocs";
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     pack()?;
+    // The layouts of DeepStream are those of 64-bit processors, the only ones it runs on.
+    println!("cargo:rustc-check-cfg=cfg(nvinfer)");
+    if env::var_os("CARGO_FEATURE_NVINFER").is_some()
+        && env::var("CARGO_CFG_TARGET_POINTER_WIDTH").is_ok_and(|width| width == "64")
+    {
+        println!("cargo:rustc-cfg=nvinfer");
+    }
     // For tests/budget.rs: only an optimised program is held against its budget.
     println!("cargo:rustc-env=KINEWATCH_OPT_LEVEL={}", env::var("OPT_LEVEL").unwrap_or_default());
     // Of another machine's loader nothing is known.

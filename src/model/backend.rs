@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-#[cfg(all(feature = "nvinfer", target_pointer_width = "64"))]
+#[cfg(nvinfer)]
 pub(super) use super::nvinfer::Engine;
 use super::options::{Backend, Fallback};
 use super::{Classifier, Model, ModelOptions};
 use crate::error::{Error, Result};
 
 /// There is none in this build.
-#[cfg(not(all(feature = "nvinfer", target_pointer_width = "64")))]
+#[cfg(not(nvinfer))]
 #[derive(Clone, Debug)]
 pub(super) enum Engine {}
 
@@ -64,23 +64,23 @@ impl Model {
     }
 }
 
-#[cfg(all(feature = "nvinfer", target_pointer_width = "64"))]
+#[cfg(nvinfer)]
 fn build(model: &Model, options: &ModelOptions, state: Option<&Path>) -> Result<Engine> {
     Engine::build(model, &options.nvinfer, state)
 }
 
-#[cfg(all(feature = "nvinfer", target_pointer_width = "64"))]
+#[cfg(nvinfer)]
 fn begin(engine: &Engine, placing: &Placing<'_>) -> Result<Box<dyn Classifier>> {
     engine.classifier(placing)
 }
 
-#[cfg(not(all(feature = "nvinfer", target_pointer_width = "64")))]
+#[cfg(not(nvinfer))]
 fn build(_: &Model, _: &ModelOptions, _: Option<&Path>) -> Result<Engine> {
     Err(Error::config("starting backend \"nvinfer\"", "this program was built without it")
         .remedy("build it for a 64-bit CPU with the cargo feature \"nvinfer\""))
 }
 
-#[cfg(not(all(feature = "nvinfer", target_pointer_width = "64")))]
+#[cfg(not(nvinfer))]
 fn begin(engine: &Engine, _: &Placing<'_>) -> Result<Box<dyn Classifier>> {
     match *engine {}
 }

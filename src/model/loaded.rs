@@ -107,7 +107,7 @@ impl Model {
 
     /// The bytes of the ONNX file that serves its mode; of two, the first.
     // Only `nvinfer` asks for it.
-    #[cfg_attr(not(all(feature = "nvinfer", target_pointer_width = "64")), allow(dead_code))]
+    #[cfg_attr(not(nvinfer), allow(dead_code))]
     pub(super) fn onnx(&self) -> Result<Cow<'static, [u8]>> {
         let networks = self.bundle.networks(self.mode);
         let network = networks.first().ok_or_else(|| {
@@ -121,7 +121,7 @@ impl Model {
 
     /// The output that gives the logits, of a network that takes whole clips.
     // Only `nvinfer` asks for it.
-    #[cfg_attr(not(all(feature = "nvinfer", target_pointer_width = "64")), allow(dead_code))]
+    #[cfg_attr(not(nvinfer), allow(dead_code))]
     pub(super) fn logits(&self) -> Option<&Tensor> {
         let at = match &self.way {
             Way::Window(_, logits) | Way::Convolutional(_, logits) => *logits,

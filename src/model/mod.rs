@@ -19,7 +19,7 @@ mod labels;
 mod loaded;
 mod manifest;
 mod network;
-#[cfg(all(feature = "nvinfer", target_pointer_width = "64"))]
+#[cfg(nvinfer)]
 mod nvinfer;
 mod onnx;
 mod options;
