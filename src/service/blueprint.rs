@@ -54,7 +54,7 @@ impl Blueprint {
     /// Of every stream of a configuration, in its order.
     pub fn all(prepared: Prepared) -> Vec<Blueprint> {
         let Prepared { config, streams, models } = prepared;
-        let folder = config.state.path.clone().or_else(StateFile::folder);
+        let folder = StateFile::folder(config.state.path.as_deref());
         let both = config.streams.iter().zip(streams);
         let blueprint = |(stream, plan): (&StreamConfig, super::plan::StreamPlan)| {
             let model = models.get(plan.model)?.model.clone();

@@ -66,7 +66,7 @@ fn spawn(
 
 pub(super) fn load(plan: Plan, known: &[Loaded]) -> Result<Prepared> {
     let Plan { config, streams, models } = plan;
-    let folder = config.state.path.clone().or_else(StateFile::folder);
+    let folder = StateFile::folder(config.state.path.as_deref());
     let load = |model| load_one(model, known, folder.as_deref());
     let models = models.into_iter().map(load).collect::<Result<_>>()?;
     Ok(Prepared { config, streams, models })

@@ -70,11 +70,14 @@ impl StateFile {
         StateFile { path, model: model_sha256.to_owned() }
     }
 
-    /// The folder that systemd gives for state, the first of `$STATE_DIRECTORY`
-    /// (systemd.exec(5)); `None` outside of it.
-    pub fn folder() -> Option<PathBuf> {
-        let given = env::var_os("STATE_DIRECTORY")?;
-        env::split_paths(&given).find(|path| !path.as_os_str().is_empty())
+    /// The folder for state: the one that is `configured`, or else the one that systemd
+    /// gives, the first of `$STATE_DIRECTORY` (systemd.exec(5)); `None` without either.
+    pub fn folder(configured: Option<&Path>) -> Option<PathBuf> {
+        let given = || {
+            let given = env::var_os("STATE_DIRECTORY")?;
+            env::split_paths(&given).find(|path| !path.as_os_str().is_empty())
+        };
+        configured.map(Path::to_owned).or_else(given)
     }
 
     /// Where it is.
