@@ -9,7 +9,7 @@ cd /kinewatch
 readonly TRIPLE=aarch64-unknown-linux-gnu
 readonly PROGRAM=/build/$TRIPLE/release/kinewatch
 readonly LIST=scripts/cross-check-tests.txt
-# The processor on which every test is run; some are run on this one only.
+# The processor on which every test is run that can be run; some are run on this one only.
 readonly ONCE_ON=cortex-a72
 
 say() { printf 'cross-check: %s\n' "$*"; }
@@ -25,10 +25,12 @@ build() {
     export PKG_CONFIG_ALLOW_CROSS=1
     export PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig
     say "building with $(rustc --version)"
-    cargo test --release --locked --offline --no-run --lib --bins --tests 2>&1 | tee /out/build.log
-    # As cargo names them: "Executable tests/NAME.rs (/build/…/NAME-HASH)".
-    sed -nE 's/^ *Executable (unittests )?([^ ]+) \((.*)\)$/\2 \3/p' /out/build.log |
-        sed -E 's/^src\/([a-z]+)\.rs /\1 /; s/^tests\/([a-z0-9_]+)\.rs /\1 /' >/out/programs
+    # The examples, as one of them is the plug-in that tests/nvinfer.rs loads.
+    cargo test --release --locked --offline --no-run --lib --bins --examples --tests 2>&1 | tee /out/build.log
+    # As cargo names them: "Executable tests/NAME.rs (/build/…/NAME-HASH)". Examples are
+    # named too, with other paths.
+    sed -nE 's/^ *Executable (unittests )?(src|tests)\/([a-z0-9_]+)\.rs \((.*)\)$/\3 \4/p' \
+        /out/build.log >/out/programs
     [[ $(wc -l </out/programs) -gt 2 ]] || fail "cargo named no test programs"
 }
 
@@ -51,8 +53,10 @@ emulate() { # CPU
     [[ $1 != max ]] || export TRACT_CPU_ISA=+fp16
 }
 
-skipped_of() { awk -v name="$1" '$1 == "skip" && $2 == name { print $3 }' "$LIST"; }
-runs_once() { grep -q "^once $1 " "$LIST"; }
+skipped_of() { # PROGRAM CPU
+    awk -v program="$1" -v once="$([[ $2 == "$ONCE_ON" ]] || echo once)" \
+        '$2 == program && ($1 == "skip" || $1 == once) { print $3 }' "$LIST"
+}
 
 # One line for each test program: name, passed, failed, ignored, skipped, seconds.
 tests() { # CPU
@@ -63,9 +67,8 @@ tests() { # CPU
     : >"$out/results"
     while read -r name program; do
         log=$out/$name.log
-        if [[ $1 != "$ONCE_ON" ]] && runs_once "$name"; then continue; fi
         "$program" --list --format terse 2>/dev/null | sed -n 's/: test$//p' >"$out/$name.list"
-        mapfile -t skips < <(skipped_of "$name")
+        mapfile -t skips < <(skipped_of "$name" "$1")
         for line in "${skips[@]}"; do
             grep -qxF "$line" "$out/$name.list" ||
                 fail "$LIST names a test that is not there: $name $line"
@@ -99,11 +102,15 @@ table() { # CPU…
             END { printf "%s | %d | %d | %d | ", cpu, passed, failed, skipped }' "/out/$cpu/tests/results"
         awk '{ print $1 " | " $2 }' "/out/$cpu/compared"
     done
+    left_out skip "left out on all"
+    left_out once "left out but on $ONCE_ON"
+}
+
+left_out() { # WORD TITLE
     echo
-    echo "skipped on all, for:"
-    awk '$1 == "why" { sub(/^why /, ""); why = $0 } $1 == "skip" { count[why]++ }
+    echo "$2, as:"
+    awk -v word="$1" '$1 == "why" { sub(/^why /, ""); why = $0 } $1 == word { count[why]++ }
         END { for (why in count) printf "%4d  %s\n", count[why], why }' "$LIST"
-    echo "run on $ONCE_ON only: $(awk '$1 == "once" { printf "%s ", $2 }' "$LIST")"
 }
 
 "$@"
