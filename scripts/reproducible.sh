@@ -20,12 +20,15 @@ scripts/sbom.sh "$(rustc -vV | sed -n 's/^host: //p')" >/dev/null
 rm -rf "$work"
 first=$work/a
 second=$work/another/folder
+# Both at once: somebody may go on working in this tree.
 for folder in "$first" "$second"; do
     mkdir -p "$folder/tree" "$folder/home"
     git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
         [[ ! -e $file ]] || printf '%s\0' "$file"
     done | xargs -0 cp --parents -t "$folder/tree"
     cp -r "$home/registry" "$folder/home/"
+done
+for folder in "$first" "$second"; do
     say "building in $folder/tree"
     (cd "$folder/tree" &&
         CARGO_HOME=$folder/home CARGO_TARGET_DIR=$folder/target CARGO_NET_OFFLINE=true PATH=$home/bin:$PATH \
