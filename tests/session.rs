@@ -205,6 +205,11 @@ fn streams_that_flood_starve_no_slow_one() {
             std::thread::spawn(move || session.run())
         })
         .collect();
+    // All three, or the slow one might be over before the last of them begins.
+    wait_until("each of them to flood", || {
+        let lines = memory.predictions();
+        (0..3).all(|at| lines.iter().any(|line| line["stream"] == format!("fast {at}")))
+    });
     let model = Model::new(4);
     let mut steps = Vec::new();
     for (at, step) in frames(0.0, 24, 4.0).into_iter().enumerate() {
