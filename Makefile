@@ -52,9 +52,12 @@ build: setup ## the release binary: target/release/kinewatch
 lean: setup ## the binary that is packaged and the leanest one, held against their budgets
 	@scripts/dist.sh >/dev/null
 	@scripts/budget.sh dist $(TARGET_DIR)/dist/kinewatch
-	@$(CARGO) build --profile dist --locked --bins --no-default-features --target-dir $(TARGET_DIR)/lean
+	@CARGO_TARGET_DIR=$(abspath $(TARGET_DIR))/lean scripts/dist.sh --no-default-features >/dev/null
 	@scripts/budget.sh lean $(TARGET_DIR)/lean/dist/kinewatch
 	@scripts/lean.sh $(TARGET_DIR)/lean/dist/kinewatch
+	@for features in --all-features --no-default-features; do \
+	  crates=$$($(CARGO) tree --locked -e normal,no-proc-macro --prefix none --no-dedupe --format '{p}' $$features | sort -u | wc -l); \
+	  echo "lean: $$crates crates in the program, with $$features"; done
 
 features: setup ## clippy without default features, and with each alone
 	@for feature in "" $(FEATURES); do echo "features: \"$$feature\"" >&2; \
