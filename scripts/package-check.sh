@@ -189,6 +189,8 @@ check "and what was learned" sh -c "! find '$root'/var/lib '$root'/var/log '$roo
 check "what somebody wrote stays" test -f "$root/etc/kinewatch/gate.toml" -a -f "$root/etc/kinewatch/gate.env"
 check "nothing else is left" sh -c "! find '$root'/etc '$root'/usr '$root'/lib -iname '*kinewatch*' ! -path '*/etc/kinewatch*' | grep ."
 
+umount "$root/proc"
+
 # Under a real systemd: what maintainer scripts do to instances that run.
 if [[ $arch == "$native" ]]; then
     cp "$here/package-check-inside.sh" "$root/check/inside.sh"
@@ -207,7 +209,6 @@ END
     mkdir -p "$root/etc/systemd/system/default.target.wants"
     ln -sf ../package-check.service "$root/etc/systemd/system/default.target.wants/package-check.service"
     : >"$root/etc/machine-id"
-    umount "$root/proc"
     say "booting it"
     outcome=0
     timeout --kill-after=10 400 systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit \
