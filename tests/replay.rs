@@ -303,8 +303,13 @@ fn the_cache_changes_nothing_but_the_time() {
         Vec::clear,
         |bytes| {
             let mut plain = zstd::decode_all(&bytes[..]).unwrap();
-            let first = plain.iter().position(|&byte| byte == b'\n').unwrap() + 11;
-            plain[first..first + 4096].as_chunks_mut().0.fill(f32::NAN.to_le_bytes());
+            let head = plain.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+            let facts: Value = serde_json::from_slice(&plain[..head]).unwrap();
+            let len = 4 * facts["frame_len"].as_u64().unwrap() as usize;
+            // In every frame, after its tag, time and reset: one fault is forgiven.
+            for frame in plain[head..].chunks_exact_mut(10 + len) {
+                frame[10..].as_chunks_mut().0.fill(f32::NAN.to_le_bytes());
+            }
             let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
             encoder.include_checksum(true).unwrap();
             encoder.write_all(&plain).unwrap();

@@ -135,11 +135,16 @@ fn a_reload_leaves_untouched_streams_alone() {
     }
 }
 
+/// The keys of a stream whose model never comes back.
+fn hanging(rig: &Rig) -> String {
+    let bundle = rig.bundle("slow", support::hang);
+    format!("model = {{ path = {bundle:?}, mode = \"window\" }}")
+}
+
 #[test]
 fn a_model_that_hangs_takes_down_its_stream_alone() {
     let rig = Rig::new("");
-    let slow = rig.bundle("slow", support::hang);
-    let slow = format!("model = {{ path = {slow:?}, mode = \"window\" }}");
+    let slow = hanging(&rig);
     rig.write(&format!(
         "[watchdog]\npatience = \"2 s\"\n{}{}",
         stream("gate", SYNTH, ""),
@@ -170,8 +175,7 @@ fn a_model_that_hangs_takes_down_its_stream_alone() {
 #[test]
 fn a_model_that_hangs_at_the_end_is_left_behind() {
     let rig = Rig::new("");
-    let slow = rig.bundle("slow", support::hang);
-    let slow = format!("model = {{ path = {slow:?}, mode = \"window\" }}");
+    let slow = hanging(&rig);
     rig.write(&format!(
         "[watchdog]\npatience = \"100 s\"\n{}{}",
         stream("gate", SYNTH, ""),
@@ -191,8 +195,7 @@ fn a_model_that_hangs_at_the_end_is_left_behind() {
 #[test]
 fn a_daemon_whose_only_model_hangs_lets_the_watchdog_kill_it() {
     let rig = Rig::new("");
-    let slow = rig.bundle("slow", support::hang);
-    let slow = format!("model = {{ path = {slow:?}, mode = \"window\" }}");
+    let slow = hanging(&rig);
     rig.write(&format!("[watchdog]\npatience = \"1 s\"\n{}", stream("gate", LIVE, &slow)));
     let mut daemon = rig.start_with(&[("WATCHDOG_USEC", "1000000")]);
     daemon.told("READY=1");
