@@ -1,5 +1,9 @@
 //! What a replay leaves behind, whatever happens to it on the way.
 
+#[allow(dead_code)]
+#[path = "service_support/mod.rs"]
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -13,6 +17,7 @@ use kinewatch::synth;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
+use support::Rig;
 use tempfile::TempDir;
 
 /// No test waits longer than this for the program.
@@ -50,6 +55,14 @@ static VIDEOS: LazyLock<Videos> = LazyLock::new(|| {
 
 fn videos() -> &'static Path {
     VIDEOS.folder.path()
+}
+
+/// What is in `folder`, in the order of its names.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
 }
 
 /// `kinewatch replay` over those recordings, with `more` arguments.
@@ -285,37 +298,16 @@ fn the_cache_changes_nothing_but_the_time() {
     predict(&part("plain"), &["--clips", "3"]);
     predict(&part("cold"), &cached);
     assert_same(&part("plain"), &part("cold"), "while the cache fills");
-    let entries = || -> Vec<PathBuf> {
-        let mut entries: Vec<_> =
-            fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
-        entries.sort();
-        entries
-    };
+    let entries = || files(&cache);
     assert_eq!(entries().len() as u64, COUNT);
-    // Damaged, cut off, empty, and so that the model fails over it before its checksum
-    // is seen: each is noticed and made anew.
-    let damage: [fn(&mut Vec<u8>); 4] = [
+    // Damaged, cut off, empty: each is noticed and made anew.
+    let damage: [fn(&mut Vec<u8>); 3] = [
         |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
         },
         |bytes| bytes.truncate(bytes.len() - 5),
         Vec::clear,
-        |bytes| {
-            let mut plain = zstd::decode_all(&bytes[..]).unwrap();
-            let head = plain.iter().position(|&byte| byte == b'\n').unwrap() + 1;
-            let facts: Value = serde_json::from_slice(&plain[..head]).unwrap();
-            let len = 4 * facts["frame_len"].as_u64().unwrap() as usize;
-            // In every frame, after its tag, time and reset: one fault is forgiven.
-            for frame in plain[head..].chunks_exact_mut(10 + len) {
-                frame[10..].as_chunks_mut().0.fill(f32::NAN.to_le_bytes());
-            }
-            let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
-            encoder.include_checksum(true).unwrap();
-            encoder.write_all(&plain).unwrap();
-            *bytes = encoder.finish().unwrap();
-            *bytes.last_mut().unwrap() ^= 1;
-        },
     ];
     for (entry, damage) in entries().iter().zip(damage) {
         let mut bytes = fs::read(entry).unwrap();
@@ -324,7 +316,7 @@ fn the_cache_changes_nothing_but_the_time() {
     }
     let output = finish(&part("warm"), &[&cached[..], &["--no-report"]].concat());
     let log = text(&output.stderr);
-    assert_eq!(log.matches("is damaged: made anew").count(), 4, "{log}");
+    assert_eq!(log.matches("is damaged: made anew").count(), 3, "{log}");
     assert_same(&part("plain"), &part("warm"), "from the cache");
     // The stream's own windows are other frames than three clips.
     let cached = ["--cache", cache.to_str().unwrap()];
@@ -334,6 +326,40 @@ fn the_cache_changes_nothing_but_the_time() {
     predict(&part("small"), &small);
     assert_eq!(entries().len(), 0, "a cache that may hold nothing holds nothing");
     assert_same(&part("windows"), &part("small"), "without room");
+}
+
+#[test]
+fn an_entry_over_which_the_model_fails_before_its_checksum_is_seen_is_made_anew() {
+    let rig = Rig::new("");
+    let model = rig.bundle("wary", support::wary);
+    let (cache, video) = (rig.path("cache"), videos().join("odd/5.mkv"));
+    let run = |out: &Path, more: &[&str]| {
+        let mut run = replay(out, &["--no-report", "--model", model.to_str().unwrap()]);
+        let output = run.args(["--clips", "8"]).args(more).arg(&video).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let cached = ["--cache", cache.to_str().unwrap()];
+    run(&rig.path("plain"), &[]);
+    run(&rig.path("cold"), &cached);
+    let entry = &files(&cache)[0];
+    let mut plain = zstd::decode_all(&fs::read(entry).unwrap()[..]).unwrap();
+    let head = plain.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    let facts: Value = serde_json::from_slice(&plain[..head]).unwrap();
+    let len = 4 * facts["frame_len"].as_u64().unwrap() as usize;
+    // In every frame, after its tag, time and reset: one fault is forgiven.
+    for frame in plain[head..].chunks_exact_mut(10 + len) {
+        frame[10..].as_chunks_mut().0.fill(f32::NAN.to_le_bytes());
+    }
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(&plain).unwrap();
+    let mut bytes = encoder.finish().unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(entry, bytes).unwrap();
+    let log = run(&rig.path("warm"), &cached);
+    assert_eq!(log.matches("is damaged: made anew").count(), 1, "{log}");
+    assert_same(&rig.path("plain"), &rig.path("warm"), "from the cache");
 }
 
 #[test]
