@@ -47,6 +47,9 @@ emulate() { # CPU
         fail "this kernel has no binfmt_misc for namespaces (Linux 6.7 has);" \
             "let the machine know qemu first: apt-get install qemu-user-static"
     export QEMU_CPU=$1
+    # Vectors of 128 bits, as Armv9's cores for boards have them. qemu would take 512, and
+    # computes them one number after the other: eight times slower where tract uses SVE.
+    [[ $1 != max ]] || export QEMU_CPU=max,sve-default-vector-length=16
     # A process that scans plug-ins would be started by GStreamer, and lose its pipe.
     export GST_REGISTRY_FORK=no
     # tract asks /proc/cpuinfo, which is the host's, for half precision.
