@@ -12,9 +12,7 @@ use serde_json::Value;
 use sha2::Digest;
 use tempfile::TempDir;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto,
-};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// No test waits longer for anything. Other work may stop this process for a while.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -192,7 +190,8 @@ fn sha256(bytes: &[u8]) -> String {
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+/// An operator of ONNX.
+pub fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     NodeProto {
         op_type: op.into(),
         name: output.into(),
@@ -202,7 +201,8 @@ fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     }
 }
 
-fn floats(name: &str, values: &[f32], dims: &[i64]) -> TensorProto {
+/// A constant of a graph.
+pub fn floats(name: &str, values: &[f32], dims: &[i64]) -> TensorProto {
     TensorProto {
         name: name.into(),
         data_type: 1,
@@ -216,24 +216,6 @@ fn floats(name: &str, values: &[f32], dims: &[i64]) -> TensorProto {
 pub fn not_a_number(graph: &mut GraphProto, inner: &str, outer: &str) {
     graph.initializer.push(floats("nan", &[f32::NAN], &[1]));
     graph.node.push(node("Mul", &[inner, "nan"], outer));
-}
-
-/// Logits plus next to nothing of what the network is given, for networks that take what
-/// is no number for a zero: over such pictures this one fails.
-pub fn wary(graph: &mut GraphProto, inner: &str, outer: &str) {
-    let input = graph.input[0].name.clone();
-    let scalar = AttributeProto {
-        name: "keepdims".into(),
-        r#type: attribute_proto::AttributeType::Int as i32,
-        i: 0,
-        ..AttributeProto::default()
-    };
-    graph.initializer.push(floats("next_to_none", &[1e-30], &[1]));
-    graph
-        .node
-        .push(NodeProto { attribute: vec![scalar], ..node("ReduceMean", &[&input], "brightness") });
-    graph.node.push(node("Mul", &["brightness", "next_to_none"], "nothing"));
-    graph.node.push(node("Add", &[inner, "nothing"], outer));
 }
 
 /// Logits plus the outcome of so many products of great matrices that nobody waits
