@@ -19,8 +19,11 @@ export CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$PWD=/build/kinewatch"
 CARGO_ENCODED_RUSTFLAGS+="$SEPARATOR--remap-path-prefix=$CARGO_FOLDER=/build/cargo"
 # A function is copied to where it is called if it is smaller than this; LLVM's own
 # figures are 225 and more. It takes megabytes off the program and next to nothing off its
-# speed (docs/lean.md), unlike opt-level "s", which takes vector code away as well.
-CARGO_ENCODED_RUSTFLAGS+="$SEPARATOR-Cllvm-args=-inline-threshold=40 -inlinehint-threshold=40"
+# speed (docs/lean.md), unlike opt-level "s", which takes vector code away as well. The
+# lean build gives a little more of its speed.
+limit=40
+[[ " $* " != *" --no-default-features "* ]] || limit=12
+CARGO_ENCODED_RUSTFLAGS+="$SEPARATOR-Cllvm-args=-inline-threshold=$limit -inlinehint-threshold=$limit"
 export CARGO_INCREMENTAL=0
 
 "${CARGO:-cargo}" build --profile dist --locked --bin kinewatch "$@" >&2
