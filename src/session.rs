@@ -554,7 +554,7 @@ impl Runner {
         self.predictor.reset();
         self.write_events(summary);
         self.since_reset = 0;
-        self.pacing.reset();
+        self.pacing.reset(self.classifier.warm_up() as u64);
         self.predicted = false;
         self.pending_reset = Some(reset);
     }
@@ -579,8 +579,16 @@ impl Runner {
 
     fn skip(&mut self, predictions: u64, summary: &mut Summary) {
         if predictions > 0 && summary.skipped == 0 {
+            let remedy = if !self.classifier.needs_every_frame() {
+                "a greater predict.hop or predict.max_hop, more model.threads, or a smaller model"
+            } else if self.classifier.takes_pictures() {
+                "a greater predict.hop, or a smaller model"
+            } else {
+                // A hop spares little where each frame is computed.
+                "a smaller model, more model.threads, or model.mode = \"window\" with a greater predict.hop"
+            };
             log::warn!(
-                "stream \"{}\": the model cannot keep up; predictions are skipped. Remedy: a greater predict.hop or predict.max_hop, more model.threads, or a smaller model",
+                "stream \"{}\": the model cannot keep up; predictions are skipped. Remedy: {remedy}",
                 self.name
             );
         }

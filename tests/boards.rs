@@ -67,6 +67,39 @@ fn every_boards_file_passes_the_check() {
     }
 }
 
+/// The hop that a file names for whole clips is the page's, and the file takes it.
+#[test]
+fn every_boards_file_takes_the_hop_that_it_names_for_whole_clips() {
+    gstreamer::init().unwrap();
+    let data = estimate::Data::read(&root().join("docs/boards.toml")).unwrap();
+    let model = data.models.iter().find(|m| m.name.starts_with("X3D-S,") && m.mode == "window");
+    let folder = tempfile::tempdir().unwrap();
+    let mut named = 0;
+    for board in &data.boards {
+        let said = root().join(format!("configs/boards/{}.toml", board.file));
+        let said = std::fs::read_to_string(said).unwrap();
+        let number = |after: &str| {
+            let digits = said.split_once(after)?.1;
+            digits.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()
+        };
+        let Some(hop) = number("(mode = \"window\") need hop = ") else {
+            continue;
+        };
+        named += 1;
+        let expected = estimate::hops(model.unwrap(), board, &data);
+        assert!(expected.starts_with(&format!("{hop} (")), "{}: {expected}", board.file);
+        let most = number("with max_hop = ").unwrap();
+        let config = said
+            .replace("\nthreads = 1\n", "\nthreads = 1\nmode = \"window\"\n")
+            .replace("\nhop    = 1\n", &format!("\nhop = {hop}\nmax_hop = {most}\n"));
+        let file = folder.path().join("window.toml");
+        std::fs::write(&file, config).unwrap();
+        let text = String::from_utf8(run(kinewatch().arg("check").arg(&file)).stdout).unwrap();
+        assert!(text.contains("mode window") && !text.contains("max_hop"), "{text}");
+    }
+    assert_eq!(named, 4);
+}
+
 #[test]
 fn every_boards_file_runs_a_recording_in_software() {
     let folder = tempfile::tempdir().unwrap();

@@ -190,6 +190,20 @@ fn labels_may_be_in_any_format_and_mapped_to_classes() {
 }
 
 #[test]
+fn a_greatest_hop_that_does_nothing_is_noted() {
+    let folder = Folder::new();
+    let note = "note    predict.max_hop does nothing in mode stateful";
+    for (mode, noted) in [("stateful", true), ("window", false)] {
+        let keys = format!("predict = {{ max_hop = 8 }}\nmodel = {{ mode = \"{mode}\" }}\n");
+        let config = folder.file("c.toml", &synth(10, &keys));
+        let output = run(&["check", &config]);
+        let (said, log) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{log}");
+        assert_eq!(said.contains(note), noted, "{said}");
+    }
+}
+
+#[test]
 fn a_good_configuration_is_said_to_be_ok() {
     let folder = Folder::new();
     folder.file("l.csv", "video,start,end,label\ngate,0,1,idle\n");

@@ -21,8 +21,14 @@ mod keys;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Ten seconds in the model's own size and colours: no backend has to convert it.
-const EXACT: &str = "videotestsrc num-buffers=300 pattern=ball ! \
+const EXACT: &str = "videotestsrc num-buffers=300 pattern=smpte horizontal-speed=1 ! \
                      video/x-raw,format=RGBA,width=32,height=24,framerate=30/1";
+/// As [`EXACT`], for ever.
+const LIVE: &str = "videotestsrc is-live=true pattern=ball ! \
+                    video/x-raw,format=RGBA,width=32,height=24,framerate=30/1";
+/// How near both backends are where nothing is scaled, and where two scalers differ.
+const NEAR: f64 = 2e-3;
+const SCALED: f64 = 0.02;
 
 const INPUT: &str = r#"
 [input]
@@ -43,12 +49,14 @@ struct Rig {
     environment: Vec<(&'static str, String)>,
     /// Whether there is a folder for what is to be kept.
     state: bool,
+    /// Whether recordings come as fast as they can be had. If not, what fails is tried again.
+    fast: bool,
 }
 
 impl Rig {
     fn new() -> Rig {
-        let rig =
-            Rig { folder: tempfile::tempdir().unwrap(), environment: Vec::new(), state: true };
+        let folder = tempfile::tempdir().unwrap();
+        let rig = Rig { folder, environment: Vec::new(), state: true, fast: true };
         for folder in ["model", "plugins", "lib", "state"] {
             fs::create_dir(rig.path(folder)).unwrap();
         }
@@ -97,8 +105,7 @@ impl Rig {
         );
         fs::write(self.path("test.toml"), config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-        // Recordings as fast as they can be had.
-        command.args(["run", "--fast"]).arg(self.path("test.toml"));
+        command.arg("run").args(self.fast.then_some("--fast")).arg(self.path("test.toml"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(fs::File::create(self.path("log")).unwrap());
         for name in ["NOTIFY_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"] {
@@ -143,12 +150,16 @@ impl Rig {
         }
     }
 
-    /// The one folder in which an engine and its files are kept.
+    /// The folders in which an engine and its files are kept.
+    fn engine_folders(&self) -> Vec<PathBuf> {
+        let folders = fs::read_dir(self.path("state/nvinfer")).unwrap();
+        folders.map(|folder| folder.unwrap().path()).collect()
+    }
+
+    /// The only one.
     fn engine_folder(&self) -> PathBuf {
-        let mut folders = fs::read_dir(self.path("state/nvinfer")).unwrap();
-        let folder = folders.next().unwrap().unwrap().path();
-        assert!(folders.next().is_none());
-        folder
+        let [folder] = &self.engine_folders()[..] else { panic!("{:?}", self.engine_folders()) };
+        folder.clone()
     }
 }
 
@@ -193,6 +204,21 @@ fn told(predictions: &[Value]) -> Vec<(f64, Vec<(String, f64)>)> {
     predictions.iter().map(of).collect()
 }
 
+/// The most by which the probabilities of a label differ, between predictions of the
+/// same times.
+fn apart(a: &[(f64, Vec<(String, f64)>)], b: &[(f64, Vec<(String, f64)>)]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let mut most = 0.0_f64;
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!(a.0, b.0);
+        for (a, b) in a.1.iter().zip(&b.1) {
+            assert_eq!(a.0, b.0);
+            most = most.max((a.1 - b.1).abs());
+        }
+    }
+    most
+}
+
 /// Both backends over the same pictures: as many predictions, of the same times, whose
 /// probabilities are no further apart than `most`.
 fn compare(rig: &Rig, pipeline: &str, hop: usize, most: f64) -> usize {
@@ -200,31 +226,39 @@ fn compare(rig: &Rig, pipeline: &str, hop: usize, most: f64) -> usize {
     assert!(!rig.log().contains("goes on with tract"), "{}", rig.log());
     let (gpu, cpu) = (told(&rig.predictions("gpu")), told(&rig.predictions("cpu")));
     assert!(!cpu.is_empty() && gpu.len() == cpu.len(), "{gpu:?}\n{cpu:?}\n{}", rig.log());
-    for (gpu, cpu) in gpu.iter().zip(&cpu) {
-        assert_eq!(gpu.0, cpu.0);
-        for (a, b) in gpu.1.iter().zip(&cpu.1) {
-            assert!(a.0 == b.0 && (a.1 - b.1).abs() <= most, "at {} s: {a:?}, {b:?}", gpu.0);
-        }
-    }
+    let apart = apart(&gpu, &cpu);
+    assert!(apart <= most, "{apart}:\n{gpu:?}\n{cpu:?}");
     gpu.len()
+}
+
+/// The only file in `folder` whose name begins so.
+fn named(folder: &Path, begin: &str) -> PathBuf {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let of = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(begin);
+    let files: Vec<PathBuf> = files.filter(of).collect();
+    let [file] = &files[..] else { panic!("{begin}: {files:?}") };
+    file.clone()
 }
 
 #[test]
 fn frames_become_the_predictions_that_tract_makes() {
     let rig = Rig::new();
     // 50 sampled frames: the first clip is full with the sixth.
-    assert_eq!(compare(&rig, EXACT, 2, 2e-3), 23);
+    assert_eq!(compare(&rig, EXACT, 2, NEAR), 23);
     let text = rig.log();
     assert!(text.contains("TensorRT builds its engine"), "{text}");
 
     // Written as documented, and not a key that is none.
     let folder = rig.engine_folder();
     let library = rig.path("lib/libsequence.so");
-    let keys: [(&str, &[&str]); 2] =
-        [("nvinfer.txt", &keys::INFER), ("nvdspreprocess-hop-2.txt", &keys::PREPROCESS)];
-    for (name, known) in keys {
+    let preprocess = named(&folder, "nvdspreprocess-hop-2-");
+    let keys: [(&str, &Path, &[&str]); 2] = [
+        ("nvinfer.txt", &folder.join("nvinfer.txt"), &keys::INFER),
+        ("nvdspreprocess-hop-2.txt", &preprocess, &keys::PREPROCESS),
+    ];
+    for (name, path, known) in keys {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/nvinfer").join(name);
-        let written = fs::read_to_string(folder.join(name)).unwrap();
+        let written = fs::read_to_string(path).unwrap();
         let shown = written
             .replace(folder.to_str().unwrap(), "FOLDER")
             .replace(library.to_str().unwrap(), "LIBRARY");
@@ -236,7 +270,7 @@ fn frames_become_the_predictions_that_tract_makes() {
         }
     }
     for key in keys::PREPROCESS_NEEDS {
-        let text = fs::read_to_string(folder.join("nvdspreprocess-hop-2.txt")).unwrap();
+        let text = fs::read_to_string(&preprocess).unwrap();
         assert!(text.contains(&format!("\n{key}=")), "{key}");
     }
 
@@ -252,9 +286,21 @@ fn frames_become_the_predictions_that_tract_makes() {
     };
     let before = times();
     assert!(before.iter().any(|(name, _)| name == "model.onnx_b1_gpu0_fp16.engine"), "{before:?}");
-    assert_eq!(compare(&rig, EXACT, 2, 2e-3), 23);
+    assert_eq!(compare(&rig, EXACT, 2, NEAR), 23);
     assert!(!rig.log().contains("TensorRT builds its engine"), "{}", rig.log());
     assert_eq!(times(), before);
+}
+
+#[test]
+fn colours_come_in_the_order_that_the_model_wants() {
+    let rig = Rig::new();
+    compare(&rig, EXACT, 1, NEAR);
+    let rgb = told(&rig.predictions("cpu"));
+    rig.edit("colour = \"RGB\"", "colour = \"BGR\"");
+    compare(&rig, EXACT, 1, NEAR);
+    // Else the comparison would show nothing.
+    let other = apart(&rgb, &told(&rig.predictions("cpu")));
+    assert!(other > 5.0 * NEAR, "{other}");
 }
 
 #[test]
@@ -262,14 +308,22 @@ fn pictures_are_cropped_and_scaled_and_may_lie_in_the_decoder_s_memory() {
     let rig = Rig::new();
     let wide = "videotestsrc num-buffers=120 pattern=smpte ! \
                 video/x-raw,format=I420,width=160,height=96,framerate=30/1";
-    compare(&rig, wide, 1, 0.05);
+    compare(&rig, wide, 1, SCALED);
+    let cropped = (told(&rig.predictions("gpu")), told(&rig.predictions("cpu")));
     let nvmm = format!("{wide} ! nvvideoconvert ! video/x-raw(memory:NVMM),format=NV12");
     rig.play(&stream("gpu", &nvmm, NVINFER, 1));
-    assert!(rig.predictions("gpu").len() > 10, "{}", rig.log());
+    let there = apart(&told(&rig.predictions("gpu")), &cropped.0);
+    assert!(there <= SCALED, "{there}");
+
+    // All of the picture, which is another one.
+    rig.edit("resize = \"short-side\"", "resize = \"stretch\"");
+    compare(&rig, wide, 1, SCALED);
+    let other = apart(&told(&rig.predictions("gpu")), &cropped.1);
+    assert!(other > SCALED, "{other}");
 }
 
 #[test]
-fn after_a_gap_the_first_full_clip_is_predicted_whatever_the_hop() {
+fn after_a_gap_the_first_clip_that_the_library_gives_is_predicted() {
     let rig = Rig::new();
     let part = |buffers: u32, offset: u64| {
         format!(
@@ -277,16 +331,94 @@ fn after_a_gap_the_first_full_clip_is_predicted_whatever_the_hop() {
              video/x-raw,format=RGBA,width=32,height=24,framerate=30/1 ! c."
         )
     };
-    // 22 sampled frames, a gap of a minute, and 20 more: 22 is no multiple of 4.
+    // 22 sampled frames, a gap of a minute, and 20 more. The library has given a clip
+    // with the 6th, 10th, 14th, 18th and 22nd, and gives the next with the 26th and 30th;
+    // the first six after the gap are there with the 28th.
     let pipeline = format!("{} {} concat name=c", part(131, 0), part(120, 60_000_000_000));
-    compare(&rig, &pipeline, 4, 2e-3);
-    let resets: Vec<Value> = rig
-        .predictions("gpu")
-        .iter()
-        .map(|p| p["reset"].clone())
-        .filter(|r| !r.is_null())
-        .collect();
+    rig.play(&(stream("gpu", &pipeline, NVINFER, 4) + &stream("cpu", &pipeline, "", 1)));
+    let gpu = rig.predictions("gpu");
+    let (told, cpu) = (told(&gpu), told(&rig.predictions("cpu")));
+    let frames = [6, 10, 14, 18, 22, 30, 34, 38, 42];
+    // On the CPU each is predicted but the five before a clip is full, twice.
+    let twin = |frame: usize| cpu[if frame <= 22 { frame - 6 } else { frame - 11 }].clone();
+    assert_eq!(cpu.len(), 32);
+    let apart = apart(&told, &frames.map(twin));
+    assert!(apart <= NEAR, "{apart}: {told:?}");
+    let resets: Vec<&Value> = gpu.iter().map(|p| &p["reset"]).filter(|r| !r.is_null()).collect();
     assert_eq!(resets, ["start", "gap"], "{}", rig.log());
+}
+
+#[test]
+fn each_setting_of_a_model_has_files_of_its_own() {
+    let rig = Rig::new();
+    let nvinfer = |precision: &str| {
+        format!(
+            "{NVINFER}[stream.model.nvinfer]\nsequence_library = \"lib/libsequence.so\"\n\
+             precision = \"{precision}\"\n"
+        )
+    };
+    let both = |more: &str| {
+        let more = format!("{}{more}", nvinfer("int8"));
+        stream("half", EXACT, &nvinfer("fp16"), 2) + &stream("eight", EXACT, &more, 2)
+    };
+    fs::write(rig.path("ranges.txt"), "TRT-8502-EntropyCalibration2\n").unwrap();
+    rig.play(&both("calibration = \"ranges.txt\"\n"));
+    assert_eq!(rig.predictions("half").len(), 23, "{}", rig.log());
+    assert_eq!(rig.predictions("eight").len(), 23, "{}", rig.log());
+    let modes = || -> Vec<String> {
+        let text = |folder: PathBuf| fs::read_to_string(folder.join("nvinfer.txt")).unwrap();
+        let mode = |text: String| text.split_once("network-mode=").unwrap().1[..1].to_owned();
+        let mut modes: Vec<String> = rig.engine_folders().into_iter().map(text).map(mode).collect();
+        modes.sort();
+        modes
+    };
+    assert_eq!(modes(), ["1", "2"]);
+
+    // Other ranges are another engine.
+    fs::write(rig.path("ranges.txt"), "TRT-8502-EntropyCalibration2\ninput: 3c010a14\n").unwrap();
+    rig.play(&both("calibration = \"ranges.txt\"\n"));
+    assert_eq!(modes(), ["1", "1", "2"]);
+
+    // What feeds the network is no part of the engine.
+    rig.edit("mean   = [0.45, 0.45, 0.45]", "mean   = [0.4, 0.4, 0.4]");
+    rig.play(&stream("half", EXACT, &nvinfer("fp16"), 2));
+    assert_eq!(modes(), ["1", "1", "2"]);
+    assert!(!rig.log().contains("TensorRT builds its engine"), "{}", rig.log());
+}
+
+#[test]
+fn what_was_missing_at_the_start_is_found_once_it_is_there() {
+    let mut rig = Rig::new();
+    rig.fast = false;
+    let library = rig.path("lib/libsequence.so");
+    fs::remove_file(&library).unwrap();
+    let daemon = rig.start(&stream("gpu", LIVE, NVINFER, 1));
+    rig.wait_until("the fault", || rig.log().contains("libsequence.so\", which makes clips"));
+    fs::write(&library, "").unwrap();
+    rig.wait_until("predictions", || rig.predictions("gpu").len() > 2);
+    drop(daemon);
+}
+
+#[test]
+fn an_engine_that_is_not_kept_is_a_fault() {
+    let mut rig = Rig::new();
+    rig.environment = vec![("STANDIN_FAULT", "kept".into())];
+    refused(&rig, "did not keep it", "");
+}
+
+#[test]
+fn a_picture_that_fails_on_its_way_ends_the_stream_which_is_started_anew() {
+    let mut rig = Rig::new();
+    rig.fast = false;
+    rig.environment = vec![("STANDIN_FAULT", "picture".into())];
+    let daemon = rig.start(&stream("gpu", LIVE, NVINFER, 1));
+    let failed = |line: &str| line.contains("\"gpu\" failed") && line.contains("a bad picture");
+    rig.wait_until("the fault", || rig.log().lines().any(failed));
+    let starts = || rig.predictions("gpu").iter().filter(|p| p["reset"] == "start").count();
+    rig.wait_until("another start", || starts() > 1);
+    // Nothing came of elements whose pictures may be one behind.
+    assert!(rig.predictions("gpu").iter().all(|p| p["reset"] != "fault"), "{}", rig.log());
+    drop(daemon);
 }
 
 /// Whatever is missing, a stream without a fallback fails and says why, and one with it
@@ -297,10 +429,8 @@ fn refused(rig: &Rig, words: &str, more: &str) {
 
 /// As [`refused`], with more in the stream's own table.
 fn refused_of(rig: &Rig, words: &str, more: &str, table: &str) {
-    let live = "videotestsrc is-live=true pattern=ball ! \
-                video/x-raw,format=RGBA,width=32,height=24,framerate=30/1";
     let of = |name: &str, fallback: &str| {
-        stream(name, live, &format!("{NVINFER}{fallback}{more}"), 1)
+        stream(name, LIVE, &format!("{NVINFER}{fallback}{more}"), 1)
             .replace("\npredict", &format!("\n{table}predict"))
     };
     let streams = of("fails", "") + &of("goes", "fallback = \"tract\"\n");
@@ -398,9 +528,7 @@ fn what_deepstream_s_library_cannot_make_is_refused() {
 fn a_tensor_that_does_not_come_ends_the_stream_and_not_the_daemon() {
     let mut rig = Rig::new();
     rig.environment = vec![("STANDIN_FAULT", "tensor".into())];
-    let live = "videotestsrc is-live=true ! \
-                video/x-raw,format=RGBA,width=32,height=24,framerate=30/1";
-    let daemon = rig.start(&(stream("gpu", live, NVINFER, 1) + &stream("cpu", live, "", 1)));
+    let daemon = rig.start(&(stream("gpu", LIVE, NVINFER, 1) + &stream("cpu", LIVE, "", 1)));
     rig.wait_until("the fault", || rig.log().contains("attached no tensor"));
     let before = rig.predictions("cpu").len();
     rig.wait_until("the other stream", || rig.predictions("cpu").len() > before + 3);

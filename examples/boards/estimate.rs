@@ -260,7 +260,7 @@ fn digits3(value: f64) -> String {
 }
 
 /// What of a core a model takes, and where it fits.
-fn hops(model: &Model, board: &Board, data: &Data) -> String {
+pub fn hops(model: &Model, board: &Board, data: &Data) -> String {
     let high = share(model, board, &data.measured).high;
     if model.every_frame {
         return if high <= FULL {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::output::print;
 use crate::config::{Config, SinkConfig};
 use crate::error::Result;
+use crate::model::Mode;
 use crate::service::Plan;
 
 /// Check a configuration, its models and its label files, opening no source
@@ -36,6 +37,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
             if model.options.threads == 1 { "thread" } else { "threads" },
             model.bundle.labels().len()
         );
+        if config.predict.most_hop() > config.predict.hop && model.mode != Mode::Window {
+            let name = model.mode.name();
+            let _ = writeln!(
+                text,
+                "  note    predict.max_hop does nothing in mode {name}: it must see every frame"
+            );
+        }
         let path = config.labels.as_ref().and_then(|labels| labels.path.as_ref());
         if let (Some(path), Some(track)) = (path, &stream.track) {
             let spans = track.spans().len();

@@ -1,12 +1,12 @@
 //! A model, loaded and ready to be run over any number of streams.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tract_onnx::prelude::DatumType;
 
-use super::backend::Engine;
+use super::backend::Readiness;
 use super::classifier::Classifier;
 use super::convolutional::{self, Convolutional};
 use super::graph::Span;
@@ -31,8 +31,8 @@ pub struct Model {
     bundle: Bundle,
     mode: Mode,
     way: Way,
-    /// What another backend than tract made of it, or why it could not.
-    pub(super) engine: OnceLock<Result<Engine>>,
+    /// On another backend than tract.
+    pub(super) readiness: Readiness,
 }
 
 /// A mode, with the networks that serve it.
@@ -83,7 +83,7 @@ impl Model {
             ));
         }
         let way = Way::load(&bundle, mode, precision, threads)?;
-        Ok(Arc::new(Model { bundle, mode, way, engine: OnceLock::new() }))
+        Ok(Arc::new(Model { bundle, mode, way, readiness: Readiness::default() }))
     }
 
     /// What the bundle says.

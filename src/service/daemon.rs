@@ -27,6 +27,7 @@ use crate::clock::SystemClock;
 use crate::config::SinkConfig;
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::model::Backend;
 use crate::session::{Summary, rfc3339};
 use crate::sink::{FileSink, Sink, Sinks, Standing, StdoutSink, View};
 use crate::stop::Stop;
@@ -37,10 +38,11 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often systemd is told how things stand, where nothing changes.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// While models load, systemd is asked for this much more time, this often, and at
-/// most for so long.
+/// most for so long; longer where TensorRT may have to build engines.
 const EXTENSION: Duration = Duration::from_secs(30);
 const EXTEND_EVERY: Duration = Duration::from_secs(10);
 const LONGEST_LOAD: Duration = Duration::from_secs(15 * 60);
+const LONGEST_BUILD: Duration = Duration::from_secs(3 * 60 * 60);
 /// In which states must be on the disk where nobody asked for the end.
 const UNHURRIED: Duration = Duration::from_secs(60);
 
@@ -90,7 +92,11 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
         let _ = heard.send(Message::Asked(what));
     })?;
     let sinks = Arc::new(Sinks::new(open_sinks(&plan.config.sinks, options.format)?));
-    let Some(prepared) = wait_for(&prepare(plan)?, &stop)? else { return Ok(Vec::new()) };
+    let builds = plan.models.iter().any(|model| model.options.backend == Backend::Nvinfer);
+    let longest = if builds { LONGEST_BUILD } else { LONGEST_LOAD };
+    let Some(prepared) = wait_for(&prepare(plan)?, longest, &stop)? else {
+        return Ok(Vec::new());
+    };
 
     let keep = Keep::start()?;
     let common = Common { sinks, keeps: keep.keeps(), pace: options.pace, stop, messages: sender };
@@ -148,9 +154,13 @@ pub fn run(plan: Plan, options: &Options) -> Result<Vec<Summary>> {
     Ok(summaries)
 }
 
-/// Waits for what is prepared, and meanwhile asks systemd for more time. `None`
-/// where the end was asked for.
-fn wait_for(prepared: &Receiver<Result<Prepared>>, stop: &Stop) -> Result<Option<Prepared>> {
+/// Waits for what is prepared, and meanwhile, no longer than `longest`, asks systemd for
+/// more time. `None` where the end was asked for.
+fn wait_for(
+    prepared: &Receiver<Result<Prepared>>,
+    longest: Duration,
+    stop: &Stop,
+) -> Result<Option<Prepared>> {
     let begun = Instant::now();
     let mut extended = None;
     loop {
@@ -161,7 +171,7 @@ fn wait_for(prepared: &Receiver<Result<Prepared>>, stop: &Stop) -> Result<Option
             Err(RecvTimeoutError::Timeout) => {}
         }
         let due = extended.is_none_or(|at: Instant| at.elapsed() >= EXTEND_EVERY);
-        if due && begun.elapsed() < LONGEST_LOAD {
+        if due && begun.elapsed() < longest {
             notify::extend(EXTENSION);
             notify::status(&format!("loading models for {} s", begun.elapsed().as_secs()));
             extended = Some(Instant::now());

@@ -78,7 +78,7 @@ fn load_one(plan: ModelPlan, known: &[Loaded], state: Option<&Path>) -> Result<L
     let same = |loaded: &&Loaded| {
         (&loaded.options, loaded.mode, &loaded.fingerprint) == (&options, mode, &fingerprint)
     };
-    if let Some(loaded) = known.iter().find(same) {
+    if let Some(loaded) = known.iter().find(same).filter(|loaded| !loaded.model.is_unprepared()) {
         return Ok(loaded.clone());
     }
     let model = Model::load_with(bundle, &ModelOptions { mode: Some(mode), ..options.clone() })?;

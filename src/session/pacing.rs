@@ -50,8 +50,9 @@ impl Pacing {
         self.hop
     }
 
-    /// Begins with an empty clip; the hop stays as it is.
-    pub fn reset(&mut self) {
+    /// Begins with an empty clip, which `warm_up` frames fill; the hop stays as it is.
+    pub fn reset(&mut self, warm_up: u64) {
+        self.warm_up = warm_up.max(1);
         self.due = self.warm_up;
     }
 
@@ -166,7 +167,7 @@ mod tests {
             consumer.give_back(slot);
             if index > next {
                 simulation.skipped += pacing.among(at, index - next);
-                pacing.reset();
+                pacing.reset(clip);
                 at = 0;
             }
             (next, at) = (index + 1, at + 1);

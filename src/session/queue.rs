@@ -67,7 +67,9 @@ struct Steal {
 impl Steal {
     fn run(&self) -> Option<Slot> {
         let slot = self.oldest.try_recv().ok()?;
-        while let Some(other) = self.all.then(|| self.oldest.try_recv().ok()).flatten() {
+        while let Some(mut other) = self.all.then(|| self.oldest.try_recv().ok()).flatten() {
+            // It is a decoder's memory, of which that may have too little to go on.
+            other.frame.picture = None;
             // There is room for every slot.
             let _ = self.spare.try_send(other);
         }
@@ -182,6 +184,21 @@ mod tests {
         assert_eq!(drain(&consumer), [4]);
         feed(&mut producer, 4);
         assert_eq!(drain(&consumer), [5, 6, 7, 8]);
+    }
+
+    /// A picture is a decoder's own memory, of which it may have no more.
+    #[test]
+    fn what_is_dropped_holds_no_picture() {
+        gstreamer::init().unwrap();
+        let (mut producer, consumer) = queue(4, 0, Overflow::DropAll);
+        let buffer = gstreamer::Buffer::with_size(1).unwrap();
+        for _ in 0..5 {
+            let mut slot = producer.slot().unwrap();
+            slot.frame.picture = Some(gstreamer::Sample::builder().buffer(&buffer).build());
+            producer.send(slot);
+        }
+        drop(consumer.next().unwrap());
+        assert!(buffer.is_writable(), "somebody else holds it");
     }
 
     #[test]

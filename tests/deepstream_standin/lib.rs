@@ -6,7 +6,8 @@
 //!
 //! Environment variables change it, for tests: `STANDIN_VERSION` (of DeepStream),
 //! `STANDIN_WITHOUT` (an element that is missing), `STANDIN_FAULT` (`engine`: it
-//! cannot be built; `tensor`: none is attached).
+//! cannot be built; `kept`: it is not written; `tensor`: none is attached; `picture`: the
+//! 21st fails, and comes out all the same).
 
 mod convert;
 mod infer;

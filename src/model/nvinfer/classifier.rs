@@ -26,8 +26,8 @@ const MESSAGES: usize = 256;
 ///
 /// nvdspreprocess gives its first clip after as many pictures as a clip has, and
 /// then one every hop, for as long as it runs; what it holds cannot be emptied. So
-/// after a reset pictures are doubled until the next clip that is due falls on one of
-/// its own, and what it gives before that is not looked at.
+/// the first prediction after a reset is that of the first clip which holds no picture
+/// from before it: up to a hop less one picture later than where a clip is made anew.
 pub struct Accelerated {
     deepstream: DeepStream,
     pipeline: gst::Pipeline,
@@ -43,6 +43,11 @@ pub struct Accelerated {
     /// Pictures that went in since the elements started.
     pushed: u64,
     since_reset: u64,
+    /// Pictures from a reset to where a clip begins that is given.
+    lead: u64,
+    /// What a picture died of on its way. It may still come out, in the next one's
+    /// place: the elements are of no use any more.
+    fault: Option<Error>,
     doing: String,
 }
 
@@ -125,6 +130,8 @@ impl Accelerated {
             caps: None,
             pushed: 0,
             since_reset: 0,
+            lead: 0,
+            fault: None,
             doing,
         };
         if accelerated.pipeline.set_state(gst::State::Playing).is_err() {
@@ -216,14 +223,12 @@ impl Classifier for Accelerated {
     }
 
     fn push_picture(&mut self, picture: &gst::Sample, due: bool) -> Result<Option<&[f32]>> {
-        if self.since_reset == 0 {
-            while !self.pushed.is_multiple_of(self.hop) {
-                self.pass(picture)?;
-            }
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
         }
         self.since_reset += 1;
-        let through = self.pass(picture)?;
-        if !due || self.since_reset < self.input.frames as u64 {
+        let through = self.pass(picture).inspect_err(|fault| self.fault = Some(fault.clone()))?;
+        if !due || self.since_reset < self.warm_up() as u64 {
             return Ok(None);
         }
         self.read(&through)?;
@@ -235,10 +240,11 @@ impl Classifier for Accelerated {
 
     fn reset(&mut self) {
         self.since_reset = 0;
+        self.lead = (self.hop - self.pushed % self.hop) % self.hop;
     }
 
     fn warm_up(&self) -> usize {
-        self.input.frames
+        self.input.frames + usize::try_from(self.lead).unwrap_or(usize::MAX)
     }
 
     fn stride(&self) -> usize {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use gst::prelude::*;
@@ -13,7 +14,7 @@ use super::super::options::{EnginePrecision, NvinferOptions};
 use super::super::{Classifier, Mode, Model, Placing};
 use super::classifier::{Accelerated, fault_on};
 use super::deepstream::DeepStream;
-use super::files::{self, Network};
+use super::files::{self, Network, ONNX};
 use crate::atomic::write_atomically;
 use crate::clip::{InputSpec, Layout, Resize};
 use crate::error::{Error, Result};
@@ -22,7 +23,6 @@ use crate::video::Colour;
 
 /// In the state folder.
 const FOLDER: &str = "nvinfer";
-const ONNX: &str = "model.onnx";
 const NVINFER: &str = "nvinfer.txt";
 
 /// A network that nvinfer can run.
@@ -50,7 +50,7 @@ impl Engine {
     pub fn build(model: &Model, options: &NvinferOptions, state: Option<&Path>) -> Result<Self> {
         let doing = format!("preparing model \"{}\" for nvinfer", model.bundle().name());
         let (takes, gives) = fits(model, &doing)?;
-        check_precision(options, &doing)?;
+        let ranges = ranges(options, &doing)?;
         let deepstream = DeepStream::find()?;
         if !options.sequence_library.is_file() {
             let library = options.sequence_library.display();
@@ -67,9 +67,11 @@ impl Engine {
                 .remedy("set state.path, or run kinewatch as its systemd unit does"));
         };
         let bytes = model.onnx()?;
-        let sum = hex(Sha256::digest(&bytes));
+        // All that nvinfer makes its engine of: another of these is another engine.
+        let precision = files::engine_name(options.precision);
+        let sum = sum(&[&bytes, precision.as_bytes(), gives.as_bytes(), &ranges]);
         let (major, minor) = deepstream.version;
-        let name = format!("{}-ds{major}.{minor}", sum.get(..16).unwrap_or(&sum));
+        let name = format!("{sum}-ds{major}.{minor}");
         let folder = std::path::absolute(state.join(FOLDER).join(name))
             .map_err(|error| Error::unavailable(&doing, error))?;
         fs::create_dir_all(&folder).map_err(|error| {
@@ -87,7 +89,8 @@ impl Engine {
             folder,
         };
         write_changed(&engine.folder.join(ONNX), &bytes)?;
-        engine.write(NVINFER, files::nvinfer)?;
+        let text = files::nvinfer(&engine.network())?;
+        write_changed(&engine.folder.join(NVINFER), text.as_bytes())?;
         engine.try_out(&doing)?;
         Ok(engine)
     }
@@ -104,8 +107,11 @@ impl Engine {
                 .remedy("leave the source's isolate out, or set model.backend = \"tract\""));
         }
         let hop = placing.hop.max(1);
-        let name = format!("nvdspreprocess-hop-{hop}.txt");
-        let preprocess = self.write(&name, |network| files::nvdspreprocess(network, hop))?;
+        // Bundles may share a network and differ in what they feed it.
+        let text = files::nvdspreprocess(&self.network(), hop)?;
+        let name = format!("nvdspreprocess-hop-{hop}-{}.txt", sum(&[text.as_bytes()]));
+        let preprocess = self.folder.join(name);
+        write_changed(&preprocess, text.as_bytes())?;
         let (input, deepstream) = (&self.input, self.deepstream);
         let nvinfer = self.folder.join(NVINFER);
         let logits = (self.gives.clone(), self.classes);
@@ -120,32 +126,23 @@ impl Engine {
         )?))
     }
 
-    /// Writes one of its configuration files.
-    fn write(
-        &self,
-        name: &str,
-        text: impl FnOnce(&Network<'_>) -> Result<String>,
-    ) -> Result<PathBuf> {
-        let engine = self.folder.join(files::engine_name(ONNX, self.options.precision));
-        let text = text(&Network {
-            onnx: &self.folder.join(ONNX),
-            engine: &engine,
+    /// What its configuration files say of it.
+    fn network(&self) -> Network<'_> {
+        Network {
+            folder: &self.folder,
             input: &self.input,
             takes: &self.takes,
             gives: &self.gives,
             precision: self.options.precision,
             calibration: self.options.calibration.as_deref(),
             library: &self.options.sequence_library,
-        })?;
-        let path = self.folder.join(name);
-        write_changed(&path, text.as_bytes())?;
-        Ok(path)
+        }
     }
 
     /// Has nvinfer build the engine, or load the one that it built before: what it does
     /// as it goes to paused.
     fn try_out(&self, doing: &str) -> Result<()> {
-        let path = self.folder.join(files::engine_name(ONNX, self.options.precision));
+        let path = self.folder.join(files::engine_name(self.options.precision));
         if path.exists() {
             log::debug!("{doing}: its engine is \"{}\"", path.display());
         } else {
@@ -174,8 +171,28 @@ impl Engine {
             )));
         }
         log::info!("{doing}: ready after {:.1} s", begun.elapsed().as_secs_f64());
-        Ok(())
+        if path.exists() {
+            return Ok(());
+        }
+        // nvinfer says so in GStreamer's log alone, and goes on. Each stream would have
+        // it built again as it starts.
+        let folder = self.folder.display();
+        let fault =
+            format!("nvinfer built its TensorRT engine, and did not keep it in \"{folder}\"");
+        Err(Error::unavailable(doing, fault).remedy(format!(
+            "make room there; if nvinfer put it elsewhere, make \"{}\" a link to it",
+            path.display()
+        )))
     }
+}
+
+/// The digest of `parts`, short enough for a name.
+fn sum(parts: &[&[u8]]) -> String {
+    let mut all = Sha256::new();
+    for part in parts {
+        all.update(Sha256::digest(part));
+    }
+    hex(all.finalize()).chars().take(16).collect()
 }
 
 /// The names of its input and of its logits, if DeepStream's elements can feed it.
@@ -206,30 +223,37 @@ fn fits(model: &Model, doing: &str) -> Result<(String, String)> {
     }
 }
 
-fn check_precision(options: &NvinferOptions, doing: &str) -> Result<()> {
+/// TensorRT's table of ranges; empty where none is needed.
+fn ranges(options: &NvinferOptions, doing: &str) -> Result<Vec<u8>> {
     if options.precision != EnginePrecision::Int8 {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let remedy = "have TensorRT measure the ranges on your own pictures and name its table, or \
-                  use model.nvinfer.precision = \"fp16\"";
-    match &options.calibration {
-        None => Err(Error::config(
-            doing,
+    let refuse = |fault: String| {
+        Err(Error::config(doing, fault).remedy(
+            "have TensorRT measure the ranges on your own pictures and name its table, or use \
+             model.nvinfer.precision = \"fp16\"",
+        ))
+    };
+    let Some(table) = &options.calibration else {
+        return refuse(
             "model.nvinfer.precision = \"int8\" needs model.nvinfer.calibration, TensorRT's \
-             table of ranges",
-        )
-        .remedy(remedy)),
-        Some(table) if !table.is_file() => Err(Error::config(
-            doing,
-            format!("model.nvinfer.calibration: there is no file \"{}\"", table.display()),
-        )
-        .remedy(remedy)),
-        Some(_) => Ok(()),
-    }
+             table of ranges"
+                .into(),
+        );
+    };
+    fs::read(table).or_else(|error| {
+        refuse(format!(
+            "model.nvinfer.calibration: \"{}\" cannot be read: {error}",
+            table.display()
+        ))
+    })
 }
 
-/// Puts `bytes` at `path`, unless they are there already: a memory card wears.
+/// Puts `bytes` at `path`, unless they are there already: a memory card wears. One
+/// stream at a time, as several may want the same file.
 fn write_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _held = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     if fs::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());
     }

@@ -14,15 +14,15 @@ use crate::clip::InputSpec;
 use crate::error::{Error, Result};
 use crate::video::Colour;
 
+/// The ONNX file in a network's folder.
+pub const ONNX: &str = "model.onnx";
 /// The number by which nvinfer and what is meant for it find each other.
 pub const UNIQUE_ID: u32 = 1;
 
 /// What the files say of a network.
 pub struct Network<'a> {
-    /// The ONNX file, absolute.
-    pub onnx: &'a Path,
-    /// Where TensorRT's engine is kept.
-    pub engine: &'a Path,
+    /// Where its files are, absolute.
+    pub folder: &'a Path,
     pub input: &'a InputSpec,
     /// The name of its input.
     pub takes: &'a str,
@@ -35,14 +35,14 @@ pub struct Network<'a> {
     pub library: &'a Path,
 }
 
-/// The name that nvinfer gives the engine that it makes of `onnx`, beside it.
-pub fn engine_name(onnx: &str, precision: EnginePrecision) -> String {
+/// The name that nvinfer gives the engine that it makes of [`ONNX`], beside it.
+pub fn engine_name(precision: EnginePrecision) -> String {
     let precision = match precision {
         EnginePrecision::Fp32 => "fp32",
         EnginePrecision::Fp16 => "fp16",
         EnginePrecision::Int8 => "int8",
     };
-    format!("{onnx}_b1_gpu0_{precision}.engine")
+    format!("{ONNX}_b1_gpu0_{precision}.engine")
 }
 
 /// The file for nvinfer's `config-file-path`.
@@ -55,8 +55,8 @@ pub fn nvinfer(network: &Network<'_>) -> Result<String> {
         .put("gpu-id", 0)
         .put("gie-unique-id", UNIQUE_ID)
         .put("process-mode", 1)
-        .path("onnx-file", network.onnx)?
-        .path("model-engine-file", network.engine)?
+        .path("onnx-file", &network.folder.join(ONNX))?
+        .path("model-engine-file", &network.folder.join(engine_name(network.precision)))?
         .put("batch-size", 1)
         .put(
             "network-mode",
