@@ -56,7 +56,7 @@ lean: setup ## the binary that is packaged and the leanest one, held against the
 	@scripts/budget.sh lean $(TARGET_DIR)/lean/dist/kinewatch
 	@scripts/lean.sh $(TARGET_DIR)/lean/dist/kinewatch
 	@for features in --all-features --no-default-features; do \
-	  crates=$$($(CARGO) tree --locked -e normal,no-proc-macro --prefix none --no-dedupe --format '{p}' $$features | sort -u | wc -l); \
+	  crates=$$(set -o pipefail; $(CARGO) tree --locked -e normal,no-proc-macro --prefix none --no-dedupe --format '{p}' $$features | sort -u | wc -l) || exit 1; \
 	  echo "lean: $$crates crates in the program, with $$features"; done
 
 features: setup ## clippy without default features, and with each alone

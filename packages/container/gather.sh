@@ -13,6 +13,10 @@ plugins=$(echo /usr/lib/*-linux-gnu*/gstreamer-1.0)
 lib=${plugins%/gstreamer-1.0}
 [ -d "$plugins" ] || { echo "gather: GStreamer's plugins are not in $plugins" >&2; exit 1; }
 
+# The package that has a file. Some say /lib for what is in /usr/lib.
+owner() {
+    { dpkg-query --search "$1" || dpkg-query --search "${1#/usr}"; } 2>/dev/null | head -n 1 | cut -d: -f1
+}
 # One file, under its own path with links of folders resolved (/lib is /usr/lib).
 put() {
     folder=$(realpath "$(dirname "$1")")
@@ -22,7 +26,8 @@ put() {
     mkdir -p "$out$folder"
     cp -L --preserve=mode,timestamps "$path" "$out$path"
     # Whoever passes a library on passes its licence on.
-    package=$(dpkg-query --search "$(realpath "$path")" 2>/dev/null | head -n 1 | cut -d: -f1) || package=
+    package=$(owner "$(realpath "$path")")
+    [ -n "$package" ] || echo "gather: no package has $path: its licence is left out" >&2
     notice=/usr/share/doc/$package/copyright
     if [ -n "$package" ] && [ -f "$notice" ] && [ ! -e "$out$notice" ]; then
         mkdir -p "$out${notice%/*}"
