@@ -10,48 +10,22 @@ use kinewatch::error::{Error, Kind, Result};
 use kinewatch::model::{
     Bundle, Costs, Inspected, Mode, Model, ModelOptions, Output, Task, inspect,
 };
-use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
+#[path = "support/bundle.rs"]
+mod bundle;
 #[path = "support/npy.rs"]
 mod npy;
+use bundle::{Folder, LABELS, sha256};
 use npy::Npy;
-
-const LABELS: &str = "one\ntwo\nthree\nfour\nfive\n";
-
-const INPUT: &str = r#"
-[input]
-layout = "NCTHW"
-frames = 6
-rate   = 5.0
-size   = [24, 32]
-resize = "short-side"
-colour = "RGB"
-mean   = [0.45, 0.45, 0.45]
-std    = [0.225, 0.225, 0.225]
-"#;
 
 fn golden(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(file)
 }
 
-/// A bundle's folder, good until it is changed.
-struct Folder(TempDir);
-
 impl Folder {
     /// Around one of the networks in tests/golden/models.
     fn of(network: &str, run: &str) -> Folder {
         Folder::around(&fs::read(golden(network)).unwrap(), run)
-    }
-
-    fn around(network: &[u8], run: &str) -> Folder {
-        let folder = Folder(tempfile::tempdir().unwrap());
-        folder.write("model.onnx", network);
-        folder.write("labels.txt", LABELS.as_bytes());
-        let sum: String = Sha256::digest(network).iter().map(|b| format!("{b:02x}")).collect();
-        let head = format!("name = \"small\"\ntask = \"single-label\"\nsha256 = \"{sum}\"\n");
-        folder.write("model.toml", format!("{head}{INPUT}{run}").as_bytes());
-        folder
     }
 
     fn clip() -> Folder {
@@ -60,22 +34,6 @@ impl Folder {
 
     fn stateful() -> Folder {
         Folder::of("stream.onnx", "\n[run]\nmodes = [\"stateful\"]\nwarm_up = 3\n")
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, file: &str, bytes: &[u8]) {
-        fs::write(self.path().join(file), bytes).unwrap();
-    }
-
-    /// Replaces text in model.toml, which must be there.
-    fn edit(self, from: &str, to: &str) -> Folder {
-        let text = fs::read_to_string(self.path().join("model.toml")).unwrap();
-        assert!(text.contains(from), "{from:?} is not in {text}");
-        self.write("model.toml", text.replacen(from, to, 1).as_bytes());
-        self
     }
 
     fn load(&self) -> Result<Arc<Model>> {
@@ -129,6 +87,33 @@ fn window_gives_what_onnx_runtime_gives() {
         let difference = difference(&logits, &golden("clip-logits.npy"));
         println!("{network}: {difference:.2e}");
         assert!(difference < 1e-4, "{network}: {difference}");
+    }
+}
+
+#[test]
+fn a_clip_is_laid_out_as_the_network_takes_it() {
+    // Means of the colours over a clip, in which the sixth picture weighs six times as
+    // much as the first, times 0, 0.1, 0.2 and so on.
+    let frames = frames();
+    let logits = |clip: &[Vec<f32>]| -> Vec<f32> {
+        let mean = |colour: usize| -> f64 {
+            let of = |frame: &Vec<f32>| -> f64 {
+                frame[colour * 24 * 32..][..24 * 32].iter().map(|&v| f64::from(v)).sum()
+            };
+            let weighed = clip.iter().zip(1..).map(|(frame, weight)| f64::from(weight) * of(frame));
+            weighed.sum::<f64>() / f64::from(6 * 24 * 32)
+        };
+        let of = |class: usize| (0..3).map(|c| mean(c) * 0.1 * (5 * c + class) as f64).sum::<f64>();
+        (0..5).map(|class| of(class) as f32).collect()
+    };
+    let expected: Vec<Vec<f32>> = frames.windows(6).map(logits).collect();
+    for (network, layout) in [("framewise.onnx", "NTCHW"), ("channels-last.onnx", "NTHWC")] {
+        let folder = Folder::of(network, "").edit("NCTHW", layout);
+        let got = run(&folder.load().unwrap());
+        assert_eq!(got.len(), 4);
+        for (got, expected) in got.concat().iter().zip(expected.concat()) {
+            assert!((got - expected).abs() <= 1e-5, "{layout}: {got} {expected}");
+        }
     }
 }
 
@@ -359,7 +344,7 @@ fn the_manifests_in_the_documentation_are_good() {
     let manifests: Vec<&str> = blocks.filter(|block| block.contains("[input]")).collect();
     assert_eq!(manifests.len(), 3, "window, stateful, two-stage");
     for manifest in manifests {
-        let folder = Folder(tempfile::tempdir().unwrap());
+        let folder = Folder::empty();
         // Sums are left out on the page.
         let manifest = manifest.replace("\"…\"", &format!("\"{}\"", "0".repeat(64)));
         folder.write("model.toml", manifest.as_bytes());
@@ -408,10 +393,7 @@ fn another_sha256_is_refused_and_both_are_said() {
 fn a_missing_sha256_is_told() {
     let folder = Folder::clip().edit("sha256 = ", "licence = ");
     let text = folder.refused(&["no sha256", "add sha256 = "]).to_string();
-    let sum: String = Sha256::digest(fs::read(golden("clip.onnx")).unwrap())
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let sum = sha256(&fs::read(golden("clip.onnx")).unwrap());
     assert!(text.contains(&sum), "{text}");
 }
 

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use kinewatch::error::{Kind, Result};
 use kinewatch::model::{Bundle, Mode, Model};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
+#[path = "support/bundle.rs"]
+mod bundle;
 #[path = "support/npy.rs"]
 mod npy;
+use bundle::{Folder, LABELS, sha256};
 use npy::Npy;
 
 /// Frames in a clip, and values in a frame.
@@ -25,18 +26,11 @@ fn golden(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file)
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A bundle's folder, good until it is changed.
-struct Folder(TempDir);
-
 impl Folder {
     /// Around an encoder and a head in tests/golden/two_stage, and the model in one
     /// piece (which is that of head-ntd); `keys` go under `[run.two-stage]`.
     fn new(encoder: &str, head: &str, keys: &str) -> Folder {
-        let folder = Folder(tempfile::tempdir().unwrap());
+        let folder = Folder::empty();
         let put = |from: &str, to: &str| {
             let bytes = fs::read(golden("two_stage").join(from)).unwrap();
             folder.write(to, &bytes);
@@ -45,7 +39,7 @@ impl Folder {
         let sums =
             [put("whole.onnx", "model.onnx"), put(encoder, "encoder.onnx"), put(head, "head.onnx")];
         let [whole, encoder, head] = sums;
-        folder.write("labels.txt", b"one\ntwo\nthree\nfour\nfive\n");
+        folder.write("labels.txt", LABELS.as_bytes());
         let manifest = format!(
             r#"name = "two"
 task = "single-label"
@@ -72,22 +66,6 @@ head = {{ file = "head.onnx", sha256 = "{head}" }}
 
     fn plain() -> Folder {
         Folder::new("encoder.onnx", "head-ntd.onnx", "")
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, file: &str, bytes: &[u8]) {
-        fs::write(self.path().join(file), bytes).unwrap();
-    }
-
-    /// Replaces text in model.toml, which must be there.
-    fn edit(self, from: &str, to: &str) -> Folder {
-        let text = fs::read_to_string(self.path().join("model.toml")).unwrap();
-        assert!(text.contains(from), "{from:?} is not in {text}");
-        self.write("model.toml", text.replacen(from, to, 1).as_bytes());
-        self
     }
 
     fn load(&self, mode: Mode) -> Result<Arc<Model>> {

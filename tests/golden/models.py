@@ -169,6 +169,15 @@ def main():
     pooled = helper.make_node("ReduceMean", ["cast"], ["mean"], name="mean", axes=[2, 3, 4], keepdims=0)
     save(small([cast, pooled, last], [y], [whole], [weight]), "bytes.onnx")
 
+    # Good ones of the other two layouts: later pictures weigh more.
+    for name, shape in (("framewise", [1, 6, 3, 24, 32]), ("channels-last", [1, 6, 24, 32, 3])):
+        pictures = value("clip", TensorProto.FLOAT, shape)
+        later = helper.make_tensor("later", TensorProto.FLOAT, [1, 6, 1, 1, 1], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        weighed = helper.make_node("Mul", ["clip", "later"], ["weighed"], name="weigh")
+        axes = [at for at in range(1, 5) if shape[at] != 3]
+        pooled = helper.make_node("ReduceMean", ["weighed"], ["mean"], name="mean", axes=axes, keepdims=0)
+        save(small([weighed, pooled, last], [y], [pictures], [weight, later]), f"{name}.onnx")
+
     # A state that comes back in another size than it went in.
     frame = value("frame", TensorProto.FLOAT, [1, 3, 1, 24, 32])
     past = value("past", TensorProto.FLOAT, [1, 2, 3])
