@@ -6,16 +6,19 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+#[path = "support/bundle.rs"]
+mod bundle;
 #[path = "deepstream_standin/keys.rs"]
 mod keys;
+use bundle::Folder;
 
 /// No test waits longer for anything. Other work may stop this process for a while.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -30,21 +33,11 @@ const LIVE: &str = "videotestsrc is-live=true pattern=ball ! \
 const NEAR: f64 = 2e-3;
 const SCALED: f64 = 0.02;
 
-const INPUT: &str = r#"
-[input]
-layout = "NCTHW"
-frames = 6
-rate   = 5.0
-size   = [24, 32]
-resize = "short-side"
-colour = "RGB"
-mean   = [0.45, 0.45, 0.45]
-std    = [0.225, 0.225, 0.225]
-"#;
-
 /// A folder with a model, a configuration, and a DeepStream of our own.
 struct Rig {
     folder: TempDir,
+    /// The configuration knows it as `model`.
+    model: Folder,
     /// Names and values of further environment variables; an empty value takes one away.
     environment: Vec<(&'static str, String)>,
     /// Whether there is a folder for what is to be kept.
@@ -55,11 +48,23 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
-        let folder = tempfile::tempdir().unwrap();
-        let rig = Rig { folder, environment: Vec::new(), state: true, fast: true };
-        for folder in ["model", "plugins", "lib", "state"] {
+        Rig::of("clip.onnx")
+    }
+
+    /// With one of the networks in tests/golden/models.
+    fn of(network: &str) -> Rig {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models");
+        let rig = Rig {
+            folder: tempfile::tempdir().unwrap(),
+            model: Folder::around(&fs::read(golden.join(network)).unwrap(), ""),
+            environment: Vec::new(),
+            state: true,
+            fast: true,
+        };
+        for folder in ["plugins", "lib", "state"] {
             fs::create_dir(rig.path(folder)).unwrap();
         }
+        symlink(rig.model.path(), rig.path("model")).unwrap();
         let built = Path::new(env!("CARGO_BIN_EXE_kinewatch"))
             .with_file_name("examples")
             .join("libdeepstream_standin.so");
@@ -72,26 +77,11 @@ impl Rig {
         symlink(&built, rig.path("plugins/libdeepstream_standin.so")).unwrap();
         symlink(&built, rig.path("lib/libnvdsgst_meta.so")).unwrap();
         fs::write(rig.path("lib/libsequence.so"), "").unwrap();
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/clip.onnx");
-        let network = fs::read(golden).unwrap();
-        let sum: String = Sha256::digest(&network).iter().map(|b| format!("{b:02x}")).collect();
-        fs::write(rig.path("model/model.onnx"), network).unwrap();
-        fs::write(rig.path("model/labels.txt"), "one\ntwo\nthree\nfour\nfive\n").unwrap();
-        let head = format!("name = \"small\"\ntask = \"single-label\"\nsha256 = \"{sum}\"\n");
-        fs::write(rig.path("model/model.toml"), format!("{head}{INPUT}")).unwrap();
         rig
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    /// Replaces a part of the bundle's `model.toml`.
-    fn edit(&self, from: &str, to: &str) {
-        let path = self.path("model/model.toml");
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{text}");
-        fs::write(path, text.replace(from, to)).unwrap();
     }
 
     /// Starts a daemon with these streams, each with its own model table.
@@ -296,7 +286,7 @@ fn colours_come_in_the_order_that_the_model_wants() {
     let rig = Rig::new();
     compare(&rig, EXACT, 1, NEAR);
     let rgb = told(&rig.predictions("cpu"));
-    rig.edit("colour = \"RGB\"", "colour = \"BGR\"");
+    rig.model.replace("colour = \"RGB\"", "colour = \"BGR\"");
     compare(&rig, EXACT, 1, NEAR);
     // Else the comparison would show nothing.
     let other = apart(&rgb, &told(&rig.predictions("cpu")));
@@ -316,7 +306,7 @@ fn pictures_are_cropped_and_scaled_and_may_lie_in_the_decoder_s_memory() {
     assert!(there <= SCALED, "{there}");
 
     // All of the picture, which is another one.
-    rig.edit("resize = \"short-side\"", "resize = \"stretch\"");
+    rig.model.replace("resize = \"short-side\"", "resize = \"stretch\"");
     compare(&rig, wide, 1, SCALED);
     let other = apart(&told(&rig.predictions("gpu")), &cropped.1);
     assert!(other > SCALED, "{other}");
@@ -380,7 +370,7 @@ fn each_setting_of_a_model_has_files_of_its_own() {
     assert_eq!(modes(), ["1", "1", "2"]);
 
     // What feeds the network is no part of the engine.
-    rig.edit("mean   = [0.45, 0.45, 0.45]", "mean   = [0.4, 0.4, 0.4]");
+    rig.model.replace("mean   = [0.45, 0.45, 0.45]", "mean   = [0.4, 0.4, 0.4]");
     rig.play(&stream("half", EXACT, &nvinfer("fp16"), 2));
     assert_eq!(modes(), ["1", "1", "2"]);
     assert!(!rig.log().contains("TensorRT builds its engine"), "{}", rig.log());
@@ -418,6 +408,82 @@ fn a_picture_that_fails_on_its_way_ends_the_stream_which_is_started_anew() {
     rig.wait_until("another start", || starts() > 1);
     // Nothing came of elements whose pictures may be one behind.
     assert!(rig.predictions("gpu").iter().all(|p| p["reset"] != "fault"), "{}", rig.log());
+    drop(daemon);
+}
+
+#[test]
+fn a_picture_that_does_not_come_out_ends_the_stream_alone_which_is_started_anew() {
+    let mut rig = Rig::new();
+    rig.fast = false;
+    rig.environment = vec![("STANDIN_FAULT", "stuck".into())];
+    let daemon = rig.start(&(stream("gpu", LIVE, NVINFER, 1) + &stream("cpu", LIVE, "", 1)));
+    let failed = |line: &str| {
+        line.contains("\"gpu\" failed") && line.contains("no picture came through within 10 s")
+    };
+    rig.wait_until("the picture", || rig.predictions("gpu").len() >= 15);
+    let before = rig.predictions("cpu").len();
+    rig.wait_until("the fault", || rig.log().lines().any(failed));
+    // Five a second; a machine that is busy gives fewer.
+    assert!(rig.predictions("cpu").len() > before + 10, "{}", rig.log());
+    let starts = || rig.predictions("gpu").iter().filter(|p| p["reset"] == "start").count();
+    rig.wait_until("another start", || starts() > 1);
+    drop(daemon);
+}
+
+#[test]
+fn eight_sessions_that_hang_are_enough_until_one_comes_back() {
+    let mut rig = Rig::new();
+    rig.fast = false;
+    rig.environment = vec![("STANDIN_FAULT", "stuck".into())];
+    // A picture that is stuck comes back as an error after 10 s, later than anybody waits.
+    let mut streams = "[watchdog]\npatience = \"2 s\"\n".to_owned() + &stream("cpu", LIVE, "", 1);
+    for i in 0..9 {
+        streams += &stream(&format!("gpu-{i}"), LIVE, NVINFER, 1);
+    }
+    let daemon = rig.start(&streams);
+    let count = |words: &str| rig.log().lines().filter(|line| line.contains(words)).count();
+    rig.wait_until("eight that hang", || count("8 sessions hang") > 0);
+    rig.wait_until("one to come back", || count("came back and has ended") > 0);
+    let log = rig.log();
+    let before = &log[..log.find("came back and has ended").unwrap()];
+    // All nine ran when they hung, and none was started again; the tenth is well.
+    assert_eq!(before.matches("its model hangs; it was left behind").count(), 9, "{log}");
+    assert_eq!(before.matches("\": pipeline \"").count(), 10, "{log}");
+    let starts =
+        |name: &str| rig.predictions(name).iter().filter(|p| p["reset"] == "start").count();
+    let all = |enough: usize| (0..9).all(|i| starts(&format!("gpu-{i}")) >= enough);
+    rig.wait_until("all to be started again", || all(2));
+    let before = rig.predictions("cpu").len();
+    rig.wait_until("the other stream", || rig.predictions("cpu").len() > before + 3);
+    assert_eq!(starts("cpu"), 1, "{}", rig.log());
+    drop(daemon);
+}
+
+#[test]
+fn systemd_is_asked_for_time_while_an_engine_is_built() {
+    let mut rig = Rig::new();
+    rig.fast = false;
+    let go = rig.path("go");
+    rig.environment = vec![
+        ("STANDIN_BUILD", go.to_str().unwrap().into()),
+        ("NOTIFY_SOCKET", rig.path("notify").to_str().unwrap().into()),
+    ];
+    let notify = UnixDatagram::bind(rig.path("notify")).unwrap();
+    notify.set_nonblocking(true).unwrap();
+    let mut told = String::new();
+    let mut hear = |words: &str| {
+        let mut buffer = [0; 4096];
+        while let Ok(n) = notify.recv(&mut buffer) {
+            told.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+        told.contains(words)
+    };
+    let daemon = rig.start(&stream("gpu", LIVE, NVINFER, 1));
+    rig.wait_until("a request", || hear("EXTEND_TIMEOUT_USEC=30000000\n"));
+    assert!(hear("STATUS=loading models for ") && !hear("READY=1"));
+    fs::write(go, "").unwrap();
+    rig.wait_until("its readiness", || hear("READY=1"));
+    rig.wait_until("predictions", || rig.predictions("gpu").len() > 2);
     drop(daemon);
 }
 
@@ -512,12 +578,15 @@ fn int8_needs_a_table_of_ranges() {
 #[test]
 fn what_deepstream_s_library_cannot_make_is_refused() {
     let rig = Rig::new();
-    rig.edit("resize = \"short-side\"", "resize = \"letterbox\"");
+    rig.model.replace("resize = \"short-side\"", "resize = \"letterbox\"");
     refused(&rig, "letterbox", "");
+    let rig = Rig::of("framewise.onnx");
+    rig.model.replace("layout = \"NCTHW\"", "layout = \"NTCHW\"");
+    refused(&rig, "its layout is NTCHW", "");
     let rig = Rig::new();
     refused_of(&rig, "isolated", "", "isolate = true\n");
     let rig = Rig::new();
-    fs::remove_dir_all(rig.path("model")).unwrap();
+    fs::remove_file(rig.path("model")).unwrap();
     symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/camera-events"), rig.path("model"))
         .unwrap();
     refused(&rig, "it runs in mode \"stateful\"", "");

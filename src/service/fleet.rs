@@ -16,8 +16,8 @@ use crate::video::Pace;
 
 /// A stream that was asked to end and has not after so long is left behind.
 const STOP: Duration = Duration::from_secs(5);
-/// Sessions that may hang at a time. Each holds a model's memory: with more, a
-/// stream that hangs is not started again.
+/// Sessions that may hang at a time. Each holds a model's memory: while there are so
+/// many, a stream that hung is not started again.
 const MOST_ABANDONED: usize = 8;
 /// A look at the streams that comes so late says nothing about them: the process was
 /// stopped, or the machine too busy, and they stood still with it.
@@ -87,7 +87,16 @@ impl Fleet {
 
     /// Whether there is nothing left to wait for.
     pub fn is_over(&self) -> bool {
-        self.slots.iter().all(|slot| slot.phase == Phase::Over && slot.next.is_none())
+        let ended = |slot: &Slot| slot.phase == Phase::Over && slot.next.is_none();
+        self.slots.iter().all(|slot| ended(slot) || self.is_held(slot))
+    }
+
+    /// Whether it waits for more than its time: as many sessions hang as may, or would if
+    /// those that were started again after they hung did so once more.
+    fn is_held(&self, slot: &Slot) -> bool {
+        let on_trial = self.slots.iter().filter(|slot| slot.blamed && slot.has_thread()).count();
+        let waits = matches!(slot.phase, Phase::Waiting { .. });
+        waits && slot.blamed && self.abandoned.len() + on_trial >= MOST_ABANDONED
     }
 
     /// How each is, as far as the watchdog is concerned.
@@ -193,7 +202,7 @@ impl Fleet {
         self.excused = self.excused.filter(|until| now < *until);
         for i in 0..self.slots.len() {
             let Some(slot) = self.slots.get(i) else { return };
-            let verdict = self.verdict(slot, now);
+            let (verdict, held) = (self.verdict(slot, now), self.is_held(slot));
             let Some(slot) = self.slots.get_mut(i) else { return };
             match slot.phase {
                 Phase::Starting | Phase::Running => {
@@ -222,7 +231,7 @@ impl Fleet {
                     slot.turn(Phase::Over, now);
                     self.succeed(i, now);
                 }
-                Phase::Waiting { until } if now >= until => {
+                Phase::Waiting { until } if now >= until && !held => {
                     slot.restarts += 1;
                     self.launch(i, true, now);
                 }
@@ -297,17 +306,15 @@ impl Fleet {
             ..Summary::new(slot.name())
         };
         slot.summary = slot.summary.clone().followed_by(so_far.failed(error));
-        let full = self.abandoned.len() >= MOST_ABANDONED;
-        if full || slot.blueprint.is_recording() {
-            if full {
-                log::error!(
-                    "stream \"{}\" is not started again: {MOST_ABANDONED} sessions hang. Remedy: restart the daemon",
-                    slot.name()
-                );
-            }
+        if slot.blueprint.is_recording() {
             slot.turn(Phase::Over, now);
         } else {
             slot.wait(now);
+        }
+        if self.abandoned.len() == MOST_ABANDONED {
+            log::error!(
+                "{MOST_ABANDONED} sessions hang: until one comes back, no stream that hung is started again. Remedy: restart the daemon"
+            );
         }
     }
 

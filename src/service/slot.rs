@@ -148,7 +148,7 @@ impl Slot {
     /// How it is, as far as the watchdog is concerned.
     pub fn verdict(&self, now: Instant, patience: Duration) -> Verdict {
         if self.phase == Phase::Over {
-            // Too much of it hangs to start it once more.
+            // A recording that hung is not begun once more.
             return if self.blamed { Verdict::Hangs(Hang::Before) } else { Verdict::Excused };
         }
         let (health, pulse) = (&self.progress.health, &self.progress.pulse);

@@ -5,9 +5,10 @@
 //! documents.
 //!
 //! Environment variables change it, for tests: `STANDIN_VERSION` (of DeepStream),
-//! `STANDIN_WITHOUT` (an element that is missing), `STANDIN_FAULT` (`engine`: it
-//! cannot be built; `kept`: it is not written; `tensor`: none is attached; `picture`: the
-//! 21st fails, and comes out all the same).
+//! `STANDIN_WITHOUT` (an element that is missing), `STANDIN_BUILD` (a file for which the
+//! building of an engine waits), `STANDIN_FAULT` (`engine`: it cannot be built; `kept`: it
+//! is not written; `tensor`: none is attached; `picture`: the 21st fails, and comes out
+//! all the same; `stuck`: the 21st does not come out).
 
 mod convert;
 mod infer;
@@ -63,6 +64,41 @@ macro_rules! pads {
     }};
 }
 use pads;
+
+/// What an element of one file, `file`, is as an object: its pads `sink` and `src`, events
+/// that go through, and the property that names the file.
+macro_rules! configured {
+    ($type:ident, $property:literal) => {
+        impl $type {
+            pub(crate) fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+                gst::Pad::event_default(pad, Some(&*self.obj()), event)
+            }
+        }
+
+        impl ObjectImpl for $type {
+            fn properties() -> &'static [glib::ParamSpec] {
+                static PROPERTIES: std::sync::LazyLock<Vec<glib::ParamSpec>> =
+                    std::sync::LazyLock::new(|| {
+                        vec![glib::ParamSpecString::builder($property).build()]
+                    });
+                &PROPERTIES
+            }
+
+            fn set_property(&self, _: usize, value: &glib::Value, _: &glib::ParamSpec) {
+                *self.file.lock().unwrap() = value.get().unwrap();
+            }
+
+            fn constructed(&self) {
+                self.parent_constructed();
+                self.obj().add_pad(&self.sink).unwrap();
+                self.obj().add_pad(&self.src).unwrap();
+            }
+        }
+
+        impl GstObjectImpl for $type {}
+    };
+}
+use configured;
 
 /// What `gst-inspect-1.0` says of an element.
 macro_rules! described {

@@ -241,10 +241,6 @@ mod imp {
     }
 
     impl Preprocess {
-        pub(crate) fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-            gst::Pad::event_default(pad, Some(&*self.obj()), event)
-        }
-
         pub(crate) fn chain(
             &self,
             buffer: gst::Buffer,
@@ -263,25 +259,7 @@ mod imp {
         }
     }
 
-    impl ObjectImpl for Preprocess {
-        fn properties() -> &'static [glib::ParamSpec] {
-            static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> =
-                LazyLock::new(|| vec![glib::ParamSpecString::builder("config-file").build()]);
-            &PROPERTIES
-        }
-
-        fn set_property(&self, _: usize, value: &glib::Value, _: &glib::ParamSpec) {
-            *self.file.lock().unwrap() = value.get().unwrap();
-        }
-
-        fn constructed(&self) {
-            self.parent_constructed();
-            self.obj().add_pad(&self.sink).unwrap();
-            self.obj().add_pad(&self.src).unwrap();
-        }
-    }
-
-    impl GstObjectImpl for Preprocess {}
+    crate::configured!(Preprocess, "config-file");
 
     impl ElementImpl for Preprocess {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
