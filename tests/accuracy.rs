@@ -22,6 +22,10 @@ use kinewatch::report::{
 use kinewatch::service::StateFile;
 use serde_json::{Value, json};
 
+#[path = "support/program.rs"]
+mod program;
+use program::kinewatch;
+
 /// No test waits longer than this for another process.
 const DEADLINE: Duration = Duration::from_secs(60);
 const AT: &str = "2026-11-22T09:30:02.412Z";
@@ -538,12 +542,7 @@ fn a_process_killed_at_any_moment_leaves_whole_lines_and_a_state_that_loads() {
 // ---- kinewatch report ----
 
 fn report(arguments: &[&Path]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kinewatch"))
-        .arg("report")
-        .args(arguments)
-        .env_remove("KINEWATCH_LOG")
-        .output()
-        .unwrap()
+    kinewatch().arg("report").args(arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {

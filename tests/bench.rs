@@ -3,18 +3,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
+
+#[path = "support/program.rs"]
+mod program;
+use program::kinewatch;
 
 fn bench(arguments: &[&str]) -> Output {
     run(&[&["--seconds", "0.3"], arguments].concat())
 }
 
 fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-    command.env_remove("KINEWATCH_LOG").env_remove("JOURNAL_STREAM").stdin(Stdio::null());
-    command.arg("bench").args(arguments).output().unwrap()
+    kinewatch().arg("bench").args(arguments).output().unwrap()
 }
 
 fn report(arguments: &[&str]) -> Value {

@@ -2,10 +2,13 @@
 //! and docs/boards.md says what its figures give.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 #[path = "../examples/boards/estimate.rs"]
 mod estimate;
+#[path = "support/program.rs"]
+mod program;
+use program::kinewatch;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,12 +22,6 @@ fn files() -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
-}
-
-fn kinewatch() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-    command.stdin(Stdio::null()).env_remove("KINEWATCH_CAMERA");
-    command
 }
 
 fn run(command: &mut Command) -> Output {

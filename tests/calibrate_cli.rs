@@ -3,10 +3,12 @@
 
 #[path = "support/logits.rs"]
 mod logits;
+#[path = "support/program.rs"]
+mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use kinewatch::calibrate::Parameters;
 use kinewatch::metric;
@@ -14,6 +16,7 @@ use kinewatch::model::{Bundle, Mode, Output as Gives, Task};
 use kinewatch::predict::PredictOptions;
 use kinewatch::report::{Clip, Run, RunLabels, RunModel, Shard, Store, Truth, VideoHeader};
 use logits::{Stream, World};
+use program::kinewatch;
 use serde_json::Value;
 
 /// A run of the built-in model, as `kinewatch replay` would describe it.
@@ -103,10 +106,7 @@ impl Folder {
 }
 
 fn calibrate(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-    command.stdin(Stdio::null()).env_remove("KINEWATCH_LOG").env_remove("JOURNAL_STREAM");
-    command.arg("calibrate").args(arguments);
-    command.output().unwrap()
+    kinewatch().arg("calibrate").args(arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -10,18 +10,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "support/program.rs"]
+mod program;
+use program::kinewatch;
+
 /// No test waits longer than this for the program.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-fn kinewatch() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-    command
-        .stdin(Stdio::null())
-        .env_remove("KINEWATCH_LOG")
-        .env_remove("JOURNAL_STREAM")
-        .env_remove("NOTIFY_SOCKET");
-    command
-}
 
 fn run(arguments: &[&str]) -> Output {
     kinewatch().args(arguments).output().unwrap()

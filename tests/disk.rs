@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "support/program.rs"]
+mod program;
+
 /// No test waits longer than this for anything: the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(200);
 /// Predictions in a second of the live stream.
@@ -24,11 +27,8 @@ const WRITE: [&str; 2] = ["1 0x", "64 0x"];
 const NOBODY: u32 = 65534;
 
 fn kinewatch(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-    command.stdin(Stdio::null()).current_dir(home).env("KINEWATCH_LOG", "info");
-    for variable in ["JOURNAL_STREAM", "NOTIFY_SOCKET", "STATE_DIRECTORY", "LOGS_DIRECTORY"] {
-        command.env_remove(variable);
-    }
+    let mut command = program::kinewatch();
+    command.current_dir(home).env("KINEWATCH_LOG", "info");
     command
 }
 

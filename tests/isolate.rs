@@ -1,6 +1,8 @@
 //! Decoding in a process of its own, through the program: the same predictions,
 //! and whatever becomes of that process, the daemon goes on.
 
+#[path = "support/program.rs"]
+mod program;
 #[allow(dead_code)]
 #[path = "video_support/mod.rs"]
 mod support;
@@ -20,13 +22,8 @@ use tempfile::TempDir;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-    command.args(arguments).stdin(Stdio::null());
-    for variable in
-        ["KINEWATCH_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "STATE_DIRECTORY", "LOGS_DIRECTORY"]
-    {
-        command.env_remove(variable);
-    }
+    let mut command = program::kinewatch();
+    command.args(arguments);
     command
 }
 

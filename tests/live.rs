@@ -1,13 +1,15 @@
 //! A labelled stream over real RTSP, watched by the program itself: it learns how
 //! sure it may be, logs how right it is, and survives a kill.
 
+#[path = "support/program.rs"]
+mod program;
 #[allow(dead_code)]
 #[path = "video_support/mod.rs"]
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use prost::Message;
@@ -22,13 +24,8 @@ const BOAST: f32 = 6.0;
 const SEED: &str = "21";
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-    command.args(arguments).stdin(Stdio::null());
-    for variable in
-        ["KINEWATCH_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "STATE_DIRECTORY", "LOGS_DIRECTORY"]
-    {
-        command.env_remove(variable);
-    }
+    let mut command = program::kinewatch();
+    command.args(arguments);
     command
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,6 +18,8 @@ use tempfile::TempDir;
 mod bundle;
 #[path = "deepstream_standin/keys.rs"]
 mod keys;
+#[path = "support/program.rs"]
+mod program;
 use bundle::Folder;
 
 /// No test waits longer for anything. Other work may stop this process for a while.
@@ -94,13 +96,10 @@ impl Rig {
             if self.state { "[state]\npath = \"state\"\n" } else { "" }
         );
         fs::write(self.path("test.toml"), config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
+        let mut command = program::kinewatch();
         command.arg("run").args(self.fast.then_some("--fast")).arg(self.path("test.toml"));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stdout(Stdio::null());
         command.stderr(fs::File::create(self.path("log")).unwrap());
-        for name in ["NOTIFY_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"] {
-            command.env_remove(name);
-        }
         command
             .env("KINEWATCH_LOG", "info")
             .env("GST_PLUGIN_PATH", self.path("plugins"))

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 
 use kinewatch::error::{Kind, Result};
@@ -14,6 +14,8 @@ use skeleton::Folder;
 
 #[path = "support/formula.rs"]
 mod formula;
+#[path = "support/program.rs"]
+mod program;
 #[path = "support/skeleton.rs"]
 mod skeleton;
 
@@ -190,9 +192,7 @@ fn int8_on_tract_is_refused_with_what_to_do() {
 // Through the program.
 
 fn kinewatch(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-    command.env_remove("KINEWATCH_LOG").env_remove("JOURNAL_STREAM").stdin(Stdio::null());
-    command.args(arguments).output().unwrap()
+    program::kinewatch().args(arguments).output().unwrap()
 }
 
 /// What `inspect --json` says of agreement.

@@ -17,6 +17,7 @@ use kinewatch::synth;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
+use support::program::kinewatch;
 use support::{Rig, floats, node};
 use tempfile::TempDir;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -69,12 +70,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// `kinewatch replay` over those recordings, with `more` arguments.
 fn replay(out: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
+    let mut command = kinewatch();
     command
-        .stdin(Stdio::null())
-        .env_remove("KINEWATCH_LOG")
-        .env_remove("JOURNAL_STREAM")
-        .env_remove("NOTIFY_SOCKET")
         .arg("replay")
         .arg("-o")
         .arg(out)
@@ -195,7 +192,7 @@ fn what_a_replay_measures_is_what_the_daemon_says() {
     let labels = kinewatch::model::Bundle::embedded().unwrap().labels().to_vec();
     let mut compared = 0;
     for video in ["even/0.mkv", "odd/3.mkv"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_kinewatch"))
+        let output = kinewatch()
             .args(["run", "--fast", "--format", "json", "--source"])
             .arg(videos().join(video))
             .output()
@@ -394,7 +391,7 @@ fn bad_videos_are_told_of_and_tried_again_while_the_rest_goes_on() {
     let lines = ["a.mp4", "b.mkv", "c.mkv"].map(|name| format!("{name},0,9,idle\n"));
     fs::write(&labels, format!("video,start,end,label\n{}", lines.concat())).unwrap();
     let run = || {
-        Command::new(env!("CARGO_BIN_EXE_kinewatch"))
+        kinewatch()
             .args(["replay", "--labels"])
             .args([&labels, &bad])
             .arg("-o")
@@ -536,12 +533,8 @@ fn a_video_shorter_than_a_clip_has_no_window_but_a_view() {
     synth::encode(synth::Stream::new(&options).unwrap(), &video).unwrap();
     let run = |out: &str, more: &[&str]| {
         let out = folder.path().join(out);
-        let output = Command::new(env!("CARGO_BIN_EXE_kinewatch"))
-            .args(["replay", "-o"])
-            .args([&out, &video])
-            .args(more)
-            .output()
-            .unwrap();
+        let output =
+            kinewatch().args(["replay", "-o"]).args([&out, &video]).args(more).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         (stored(&out, "short.mkv").1.len(), text(&output.stderr))
     };

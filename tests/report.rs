@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use kinewatch::model::{Output as Gives, Task};
 use kinewatch::predict::PredictOptions;
@@ -10,6 +10,9 @@ use kinewatch::report::{
     Clip, Run, RunLabels, RunModel, Shard, Store, Truth, TruthSpan, VideoHeader,
 };
 use serde_json::Value;
+
+#[path = "support/program.rs"]
+mod program;
 
 /// Chance's only source here (SplitMix64).
 struct Chance(u64);
@@ -134,7 +137,7 @@ fn store(folder: &Path, run: &Run) -> Store {
 }
 
 fn kinewatch(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kinewatch")).args(args).output().unwrap()
+    program::kinewatch().args(args).output().unwrap()
 }
 
 /// Runs `kinewatch report` and gives back what it said.

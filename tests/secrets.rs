@@ -3,6 +3,8 @@
 //! says, writes and shows of itself is searched for them. And that it talks to no
 //! server whose certificate nobody vouches for.
 
+#[path = "support/program.rs"]
+mod program;
 #[allow(dead_code)]
 #[path = "video_support/mod.rs"]
 mod support;
@@ -17,6 +19,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
+use program::kinewatch;
 use support::{Clip, HttpServer, RtspServer, closed_port, make};
 
 const CAMERA: &str = "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=64,height=48,framerate=20/1 ! x264enc tune=zerolatency key-int-max=5 speed-preset=ultrafast ! rtph264pay name=pay0 pt=96 )";
@@ -123,14 +126,10 @@ impl Run {
 
     /// The same; once there is `enough`, it is asked to end.
     fn run_until(&self, arguments: &[&str], enough: impl Fn() -> bool) -> (Output, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
+        let mut command = kinewatch();
         command
             .args(arguments)
-            .stdin(Stdio::null())
             .current_dir(self.folder.path())
-            .env_remove("JOURNAL_STREAM")
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("GST_DEBUG")
             .env("KINEWATCH_LOG", "trace")
             .env("RUST_BACKTRACE", "full")
             .env("CREDENTIALS_DIRECTORY", self.path("credentials"))
@@ -392,10 +391,7 @@ fn a_password_on_the_command_line_is_refused_and_one_from_the_environment_is_not
         camera.uri(&format!("{USER}:{}@", percent(ON_THE_LINE))),
         format!("{}?token=abcdef", camera.uri("")),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_kinewatch"))
-            .args(["run", "--source", &uri])
-            .output()
-            .unwrap();
+        let output = kinewatch().args(["run", "--source", &uri]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(

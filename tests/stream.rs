@@ -2,28 +2,22 @@
 //! recordings at both speeds, a live RTSP server, and what people feed it by
 //! mistake.
 
+#[path = "support/program.rs"]
+mod program;
 #[allow(dead_code)]
 #[path = "video_support/mod.rs"]
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 use support::{Clip, RtspServer, closed_port, make};
 use tempfile::TempDir;
 
 fn kinewatch(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kinewatch"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env("WRONG_PASSWORD", "wr0ng")
-        .env_remove("KINEWATCH_LOG")
-        .env_remove("JOURNAL_STREAM")
-        .env_remove("NOTIFY_SOCKET")
-        .output()
-        .unwrap()
+    program::kinewatch().args(arguments).env("WRONG_PASSWORD", "wr0ng").output().unwrap()
 }
 
 fn text(path: &Path) -> &str {

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use kinewatch::error::{Kind, Result};
@@ -15,8 +14,11 @@ use serde_json::Value;
 mod bundle;
 #[path = "support/npy.rs"]
 mod npy;
+#[path = "support/program.rs"]
+mod program;
 use bundle::{Folder, LABELS, sha256};
 use npy::Npy;
+use program::kinewatch;
 
 /// Frames in a clip, and values in a frame.
 const T: usize = 4;
@@ -315,12 +317,7 @@ fn the_daemon_says_the_same_in_both_modes() {
             folder.path()
         );
         fs::write(&config, text).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_kinewatch"))
-            .args(["run", "--fast"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = kinewatch().args(["run", "--fast"]).arg(&config).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let out = String::from_utf8(output.stdout).unwrap();
         let lines = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

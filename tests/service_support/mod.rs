@@ -14,6 +14,9 @@ use tempfile::TempDir;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
+#[path = "../support/program.rs"]
+pub mod program;
+
 /// No test waits longer for anything. Other work may stop this process for a while.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -91,21 +94,8 @@ impl Rig {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-        command.args(arguments).stdin(Stdio::null());
-        for variable in [
-            "KINEWATCH_LOG",
-            "JOURNAL_STREAM",
-            "NOTIFY_SOCKET",
-            "STATE_DIRECTORY",
-            "LOGS_DIRECTORY",
-            "RUNTIME_DIRECTORY",
-            "XDG_RUNTIME_DIR",
-            "WATCHDOG_USEC",
-            "WATCHDOG_PID",
-        ] {
-            command.env_remove(variable);
-        }
+        let mut command = program::kinewatch();
+        command.args(arguments);
         command
     }
 

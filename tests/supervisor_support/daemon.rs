@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::program;
+
 /// One prediction.
 #[derive(Clone, Debug)]
 pub struct Said {
@@ -40,11 +42,8 @@ impl Daemon {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("torture.toml");
         fs::write(&path, config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kinewatch"));
-        command.arg("run").arg("--format").arg("json").arg(&path).stdin(Stdio::null());
-        for name in ["KINEWATCH_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "STATE_DIRECTORY"] {
-            command.env_remove(name);
-        }
+        let mut command = program::kinewatch();
+        command.arg("run").arg("--format").arg("json").arg(&path);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said: Arc<Mutex<BTreeMap<String, Vec<Said>>>> = Arc::default();
         let (lines, to) = (BufReader::new(child.stdout.take().unwrap()).lines(), said.clone());

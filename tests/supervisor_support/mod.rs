@@ -2,5 +2,7 @@
 
 pub mod daemon;
 pub mod network;
+#[path = "../support/program.rs"]
+mod program;
 pub mod server;
 pub mod simulated;
