@@ -479,7 +479,8 @@ fn systemd_is_asked_for_time_while_an_engine_is_built() {
     };
     let daemon = rig.start(&stream("gpu", LIVE, NVINFER, 1));
     rig.wait_until("a request", || hear("EXTEND_TIMEOUT_USEC=30000000\n"));
-    assert!(hear("STATUS=loading models for ") && !hear("READY=1"));
+    rig.wait_until("a status", || hear("STATUS=loading models for "));
+    assert!(!hear("READY=1"));
     fs::write(go, "").unwrap();
     rig.wait_until("its readiness", || hear("READY=1"));
     rig.wait_until("predictions", || rig.predictions("gpu").len() > 2);
