@@ -6,9 +6,9 @@
 //!
 //! Environment variables change it, for tests: `STANDIN_VERSION` (of DeepStream),
 //! `STANDIN_WITHOUT` (an element that is missing), `STANDIN_BUILD` (a file for which the
-//! building of an engine waits), `STANDIN_FAULT` (`engine`: it cannot be built; `kept`: it
-//! is not written; `tensor`: none is attached; `picture`: the 21st fails, and comes out
-//! all the same; `stuck`: the 21st does not come out).
+//! building of an engine waits), `STANDIN_STUCK` (a file; while it is there, no picture
+//! comes out), `STANDIN_FAULT` (`engine`: it cannot be built; `kept`: it is not written;
+//! `tensor`: none is attached; `picture`: the 21st fails, and comes out all the same).
 
 mod convert;
 mod infer;
@@ -19,6 +19,7 @@ mod preprocess;
 
 use std::env;
 use std::ffi::CString;
+use std::path::Path;
 
 use gst::glib;
 use gst::glib::translate::from_glib_borrow;
@@ -29,6 +30,11 @@ const NVMM: &str = "memory:NVMM";
 
 fn fault(name: &str) -> bool {
     env::var("STANDIN_FAULT").is_ok_and(|fault| fault == name)
+}
+
+/// Whether there is a file that this variable names.
+fn is_there(variable: &str) -> bool {
+    env::var_os(variable).is_some_and(|path| Path::new(&path).exists())
 }
 
 /// DeepStream's, as it is to seem.
