@@ -10,9 +10,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -156,12 +156,14 @@ struct Tally {
     out_of_memory: Vec<String>,
 }
 
-/// Plays what lies in `folder` from `first` on; gives the one to go on with.
-fn play(folder: &Path, first: usize, count: usize, tally: &mut Tally) -> usize {
-    // The shell sets the limit; `exec` leaves one process to wait for.
-    let limited = format!("ulimit -v {MEMORY} && exec \"$0\" child --exact --ignored --nocapture");
+/// Starts a child; gives the lines that it says.
+fn begin(folder: &Path, command: &str, first: usize) -> (Child, mpsc::Receiver<String>) {
+    // One at a time: a child that qemu-user forks while another thread holds one of qemu's
+    // locks waits for it for ever.
+    static BEGINNING: Mutex<()> = Mutex::new(());
+    let _held = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut child = Command::new("sh")
-        .args(["-c", &limited])
+        .args(["-c", command])
         .arg(std::env::current_exe().unwrap())
         .env(FOLDER, folder)
         .env(FIRST, first.to_string())
@@ -174,6 +176,14 @@ fn play(folder: &Path, first: usize, count: usize, tally: &mut Tally) -> usize {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    (child, told)
+}
+
+/// Plays what lies in `folder` from `first` on; gives the one to go on with.
+fn play(folder: &Path, first: usize, count: usize, tally: &mut Tally) -> usize {
+    // The shell sets the limit; `exec` leaves one process to wait for.
+    let limited = format!("ulimit -v {MEMORY} && exec \"$0\" child --exact --ignored --nocapture");
+    let (mut child, told) = begin(folder, &limited, first);
     let mut at = first;
     loop {
         match told.recv_timeout(HANGS) {
